@@ -1,0 +1,108 @@
+//! Actions: chunks from the policy, played on an absolute clock, with a ladder of fallbacks.
+
+use crate::error::StepError;
+use crate::sensor::DOF_MAX;
+use crate::telemetry::trace::Trace;
+use crate::units::{MonoTime, Nanos};
+
+/// Steps of one chunk, at most.
+pub const CHUNK_STEPS_MAX: usize = 100;
+
+/// A sequence of time-stamped targets: `steps()[k]` holds at `begin + k * step`.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk {
+    /// The way of the frame it was computed from.
+    pub trace: Trace,
+    /// When step 0 holds.
+    pub begin: MonoTime,
+    /// Time between steps; above zero.
+    pub step: Nanos,
+    /// Values a step.
+    pub dof: u8,
+    len: u8,
+    targets: [[f32; DOF_MAX]; CHUNK_STEPS_MAX],
+}
+
+impl Chunk {
+    /// A chunk without steps.
+    pub fn new(dof: u8) -> Self {
+        Self {
+            trace: Trace::default(),
+            begin: MonoTime::ZERO,
+            step: Nanos::from_millis(10),
+            dof,
+            len: 0,
+            targets: [[0.0; DOF_MAX]; CHUNK_STEPS_MAX],
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds a step; values past `dof` are ignored. A full chunk is an error.
+    pub fn push(&mut self, target: &[f32]) -> Result<(), StepError> {
+        let len = usize::from(self.len);
+        if len == CHUNK_STEPS_MAX || target.len() < usize::from(self.dof) {
+            return Err(StepError::OutOfRange);
+        }
+        let dof = usize::from(self.dof);
+        self.targets[len][..dof].copy_from_slice(&target[..dof]);
+        self.len += 1;
+        Ok(())
+    }
+
+    pub fn steps(&self) -> &[[f32; DOF_MAX]] {
+        &self.targets[..usize::from(self.len)]
+    }
+
+    /// When the last step holds.
+    pub fn end(&self) -> MonoTime {
+        self.begin + self.step * i64::from(self.len.saturating_sub(1))
+    }
+}
+
+/// Which rung of the ladder an action comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Rung {
+    /// The newest chunk, from data within its age limit.
+    Fresh,
+    /// The rest of the last chunk; no newer one came in time.
+    Tail,
+    /// The chunk has run out: position is held, velocity is ramped to zero.
+    Hold,
+    /// Nothing came for too long, or the run ends: the safe action, latched until an operator's reset.
+    SafeStop,
+}
+
+/// One command to the robot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Action {
+    /// Counts ticks of the action clock.
+    pub tick: u64,
+    /// The tick's scheduled instant.
+    pub at: MonoTime,
+    pub rung: Rung,
+    /// The frame it was computed from.
+    pub frame_seq: u64,
+    pub dof: u8,
+    /// In the robot's own unit (joints: radian).
+    pub targets: [f32; DOF_MAX],
+}
+
+impl Action {
+    pub fn targets(&self) -> &[f32] {
+        &self.targets[..usize::from(self.dof)]
+    }
+}
+
+/// Takes actions to the robot. Called on the action thread.
+pub trait Sink: Send {
+    /// One line for people: `udp 127.0.0.1:9000`.
+    fn describe(&self) -> String;
+
+    /// Writes one action without ever waiting: a sink that cannot take it at once returns `WouldBlock`
+    /// (counted) and must stay usable.
+    fn write(&mut self, action: &Action) -> Result<(), StepError>;
+}

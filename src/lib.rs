@@ -1,0 +1,49 @@
+//! reflexarc: from camera to action in one process, with the age of every action's data proven.
+//!
+//! The words: a *frame* is one camera picture in a *slot* of memory with one owner; a *link* passes things
+//! between threads; a *stage* is a piece of work (capture, features, fusion, action), run by a *step*; a
+//! *chunk* is a policy's sequence of targets and an *action* one of them, sent on a *beat* of the action clock.
+//!
+//! The modules stand in the order in which a frame meets them.
+
+/// Quantities as types.
+pub mod units;
+
+/// The one place that reads a clock.
+pub mod clock;
+
+/// Errors that explain themselves.
+pub mod error;
+
+/// What is known about a frame besides its bytes.
+pub mod frame;
+
+/// Frame memory with one owner.
+pub mod slot;
+
+/// How things get from thread to thread.
+pub mod link;
+
+/// Threads, waiting, memory.
+pub mod rt;
+
+/// Where frames come from.
+pub mod capture;
+
+/// From frame to feature map.
+pub mod features;
+
+/// From text to instruction.
+pub mod language;
+
+/// From sensors to state.
+pub mod sensor;
+
+/// From one aligned set to a chunk of actions.
+pub mod policy;
+
+/// From chunk to robot.
+pub mod action;
+
+/// What is measured and reported.
+pub mod telemetry;

@@ -1,0 +1,99 @@
+//! Policies: one aligned set in, one chunk of actions out.
+
+use crate::action::Chunk;
+use crate::error::StepError;
+use crate::features::FeatureMap;
+use crate::frame::FrameMeta;
+use crate::language::Instruction;
+use crate::sensor::DOF_MAX;
+use crate::units::{MonoTime, Nanos};
+
+/// How the sensor state was brought to the frame's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateStatus {
+    /// Between two readings, linear.
+    Interpolated,
+    /// Newer than the newest reading by the given age: that reading was held.
+    Held(Nanos),
+    /// No reading, or none young enough.
+    Missing,
+}
+
+/// The sensor state at one instant.
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    pub at: MonoTime,
+    pub status: StateStatus,
+    pub len: u8,
+    /// In the sensor's own unit (joints: radian).
+    pub values: [f32; DOF_MAX],
+}
+
+impl State {
+    pub fn values(&self) -> &[f32] {
+        &self.values[..usize::from(self.len)]
+    }
+}
+
+/// Everything a policy may look at: all of it brought to the time of the frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Aligned<'a> {
+    pub now: MonoTime,
+    pub frame: &'a FrameMeta,
+    pub features: &'a FeatureMap,
+    /// The newest instruction; None before the first.
+    pub instruction: Option<&'a Instruction>,
+    /// Sensor state at `frame.captured`.
+    pub state: State,
+}
+
+/// What a policy is doing, for people. `Copy`, so that it can leave the fusion thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PolicyStatus {
+    pub phase: Phase,
+    /// The best-matching class or object, by the policy's own number; -1 for none.
+    pub object: i32,
+    /// How well the instruction names that object (cosine, -1..=1).
+    pub match_score: f32,
+    /// How sure the policy is that it sees it (0..=1).
+    pub confidence: f32,
+    /// Where it sees it, in picture widths and heights from the centre (-0.5..=0.5).
+    pub offset: [f32; 2],
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// No instruction yet.
+    #[default]
+    Idle,
+    /// The instruction names nothing the policy knows; it holds.
+    NoMatch,
+    /// Known, not in view; looking for it.
+    Searching,
+    /// In view, moving towards it.
+    Tracking,
+    /// Centred.
+    Locked,
+    /// Looked everywhere and did not find it; it holds.
+    NotFound,
+}
+
+/// Turns one aligned set into one chunk of time-stamped actions. Runs on the fusion thread: no allocation, no
+/// lock, no blocking call, bounded time. Takes all its memory when it is made.
+pub trait Policy: Send {
+    /// As in the configuration: `gaze`.
+    fn name(&self) -> &'static str;
+
+    /// Values in each action.
+    fn dof(&self) -> u8;
+
+    /// Fills `chunk` (begin, step, targets). An empty chunk means: nothing to say, play on what is there.
+    fn decide(&mut self, set: &Aligned<'_>, chunk: &mut Chunk) -> Result<(), StepError>;
+
+    /// What it did last.
+    fn status(&self) -> PolicyStatus;
+
+    /// The same in words, with the reason, for the live table and the report.
+    /// Runs on the housekeeping side and may allocate.
+    fn explain(&self, status: &PolicyStatus) -> String;
+}

@@ -1,0 +1,10 @@
+//! The real-time side of the process: threads, waiting, memory, and proof of what the kernel granted.
+
+/// Atomics and cells through one door, so that loom can replace them.
+pub mod sync;
+
+/// How a thread waits for work: spin, park, or sleep until just before the expected frame.
+pub mod wait;
+
+/// Starting threads with class, core and name.
+pub mod thread;
