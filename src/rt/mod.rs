@@ -8,3 +8,6 @@ pub mod wait;
 
 /// Starting threads with class, core and name.
 pub mod thread;
+
+/// The one flag that ends a run.
+pub mod stop;
