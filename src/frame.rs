@@ -80,6 +80,17 @@ impl PixelFormat {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for PixelFormat {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(d)?;
+        Self::parse(&name).ok_or_else(|| {
+            serde::de::Error::custom(format!(
+                "`{name}` is not a pixel format: use YUYV, UYVY, NV12, RGB24, GREY or MJPG"
+            ))
+        })
+    }
+}
+
 /// Which matrix turns YCbCr into RGB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Matrix {

@@ -15,6 +15,34 @@ pub enum Readiness {
     TimedOut,
     /// A file has no more frames.
     Ended,
+    /// Every slot is out, and this source waits for slots instead of losing frames (see
+    /// [`Source::drops_when_behind`]): nothing can come before one is given back. Returned at once, so that the
+    /// caller can wait for its returns.
+    NoSlot,
+}
+
+/// How fast a source that is not bound to a device's clock hands frames out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pace {
+    /// At the source's own rate; frames are lost when nobody takes them in time, as with a camera.
+    #[default]
+    RealTime,
+    /// As fast as slots come back; no frame is lost.
+    Fastest,
+}
+
+impl std::str::FromStr for Pace {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "real-time" => Ok(Self::RealTime),
+            "fastest" => Ok(Self::Fastest),
+            _ => Err(format!(
+                "`{text}` is not a pace: write \"real-time\" or \"fastest\""
+            )),
+        }
+    }
 }
 
 /// A stream of frames in slots. All calls but `counters` come from the capture thread.
@@ -40,6 +68,18 @@ pub trait Source: Send {
     /// frame on and the source waits for slots.
     fn drops_when_behind(&self) -> bool {
         true
+    }
+
+    /// When the next frame is expected, if the source knows; for a wait that sleeps until just before it and
+    /// spins from there. Not a promise.
+    fn next_due(&self) -> Option<MonoTime> {
+        None
+    }
+
+    /// What a person should know about the run so far, such as why a file ended early. For the report, after
+    /// `stop`; it may allocate.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Begins streaming.
