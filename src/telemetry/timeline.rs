@@ -176,7 +176,7 @@ impl Timeline {
     fn merge_neighbours(&mut self) {
         self.width = self.width * 2;
         self.open_index /= 2;
-        for mut interval in std::mem::replace(&mut self.closed, Vec::new()) {
+        for mut interval in std::mem::take(&mut self.closed) {
             interval.index /= 2;
             self.keep(interval);
         }
