@@ -63,7 +63,9 @@ impl PixelFormat {
     pub fn row_bytes(self, width: u32) -> u32 {
         match self {
             Self::Yuyv | Self::Uyvy => width.div_ceil(2) * 4,
-            Self::Nv12 | Self::Grey => width,
+            // Chroma pairs are whole: the last column of an odd width has one of its own.
+            Self::Nv12 => width.next_multiple_of(2),
+            Self::Grey => width,
             Self::Rgb24 => width * 3,
             Self::Mjpeg => 0,
         }

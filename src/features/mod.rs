@@ -1,5 +1,8 @@
 //! From camera frame to feature map.
 
+/// From camera format to the model's input, in one pass.
+pub mod preprocess;
+
 use crate::error::StepError;
 use crate::frame::FrameMeta;
 

@@ -1,0 +1,160 @@
+//! The unit of work: four output rows at once, and the planes of a frame that they are made from.
+//!
+//! Every format becomes planes of *units* of four samples: YUYV is units of Y U Y V over two columns, NV12 a plane of
+//! four luma samples a unit and a plane of U V U V, RGB one pixel and an unused sample. The vertical pass writes the
+//! weighted sums of four output rows side by side, so that one [`Block`] holds a unit's four samples for four rows:
+//! sixteen numbers that the horizontal pass treats alike. That is one AVX-512 register, two of AVX2, four of NEON,
+//! and no gather and no reduction across lanes anywhere.
+//!
+//! Thread: features. Allocates: in `Plane::new`. Blocks: no. Locks: no. Syscalls: no.
+
+use super::filter::{Axis, RowSpan, UnitSpan};
+
+/// Samples in a unit.
+pub const SAMPLES: usize = 4;
+/// Output rows in a block.
+pub const ROWS: usize = 4;
+/// Blocks that the vector versions write at a time; `Plane::units` is a multiple of this.
+pub const STRIP_UNITS: usize = 16;
+/// Rows between first and last that an output row may have: 256 * 255 fits the 16-bit sums.
+pub const MAX_INNER_ROWS: usize = 256;
+
+/// One unit's four samples for four output rows: `[row * 4 + sample]`.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub struct Block(pub [f32; ROWS * SAMPLES]);
+
+impl Block {
+    pub fn splat(samples: &[f32; SAMPLES]) -> Self {
+        Self(std::array::from_fn(|i| samples[i % SAMPLES]))
+    }
+}
+
+/// Where a plane's bytes are in the frame, and how its samples map to pixels.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Bytes from the frame's start to the plane's.
+    pub start: usize,
+    pub stride: usize,
+    /// Bytes in a row without padding.
+    pub row_bytes: usize,
+    /// 4, or 3 for RGB.
+    pub unit_bytes: usize,
+    /// Picture rows that one row of the plane stands for: 1 or 2.
+    pub pixel_rows: usize,
+    /// Picture columns that one unit covers: 1, 2 or 4.
+    pub pixel_columns: usize,
+    /// For each sample of the unit, a bit for each of those columns that it belongs to.
+    pub lanes: [u8; SAMPLES],
+}
+
+/// One plane of the frame, its filters, and the sums of the block at work.
+#[derive(Debug)]
+pub struct Plane {
+    /// From the frame's start to the first unit that is used, in the plane's first row.
+    start: usize,
+    stride: usize,
+    row_bytes: usize,
+    pub unit_bytes: usize,
+    /// By block; the last block repeats the last row.
+    pub row_spans: Vec<[RowSpan; ROWS]>,
+    /// By output column; counted from the first unit that is used.
+    pub columns: Vec<UnitSpan>,
+    /// The block at work: written by the vertical pass, read by the horizontal one.
+    pub units: Vec<Block>,
+    /// One row of whole-number sums, for the portable version.
+    pub sums: Vec<u16>,
+}
+
+impl Plane {
+    /// Takes all memory. `Err` is the number of inner rows when they are more than [`MAX_INNER_ROWS`].
+    pub fn new(layout: &Layout, x: &Axis, y: &Axis) -> Result<Self, usize> {
+        let rows = y.rows(layout.pixel_rows);
+        let inner = rows.iter().map(|r| r.inner().len()).max().unwrap_or(0);
+        if inner > MAX_INNER_ROWS {
+            return Err(inner);
+        }
+        let row_spans = rows
+            .chunks(ROWS)
+            .map(|rows| std::array::from_fn(|r| rows[r.min(rows.len() - 1)]))
+            .collect();
+        let mut columns = x.columns(layout.pixel_columns, layout.lanes);
+        let first = columns.first().map_or(0, |c| c.first);
+        let end = columns.iter().map(|c| c.first + c.count).max().unwrap_or(0);
+        for column in &mut columns {
+            column.first -= first;
+        }
+        // The last unit of a row may be cut off; its missing samples have no weight and stay 0.
+        let row_bytes = (end * layout.unit_bytes).min(layout.row_bytes) - first * layout.unit_bytes;
+        let units = (end - first).next_multiple_of(STRIP_UNITS);
+        Ok(Self {
+            start: layout.start + first * layout.unit_bytes,
+            stride: layout.stride,
+            row_bytes,
+            unit_bytes: layout.unit_bytes,
+            row_spans,
+            columns,
+            units: vec![Block([0.0; ROWS * SAMPLES]); units],
+            sums: vec![0; row_bytes],
+        })
+    }
+
+    /// The part of the frame that this plane reads. The caller has checked the frame's length.
+    pub fn rows_of<'a>(&self, frame: &'a [u8]) -> Rows<'a> {
+        Rows {
+            bytes: &frame[self.start..],
+            stride: self.stride,
+            row_bytes: self.row_bytes,
+        }
+    }
+
+    /// Bytes of the frame that this plane reads, each counted once.
+    pub fn bytes_read(&self) -> usize {
+        let rows = self.row_spans.iter().flatten();
+        let first = rows.clone().map(|r| r.first).min().unwrap_or(0);
+        let end = rows.map(|r| r.first + r.count).max().unwrap_or(0);
+        (end - first) * self.row_bytes
+    }
+}
+
+/// The rows of one plane, cropped to the columns that are used.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    bytes: &'a [u8],
+    stride: usize,
+    pub row_bytes: usize,
+}
+
+impl<'a> Rows<'a> {
+    pub fn row(&self, index: usize) -> &'a [u8] {
+        &self.bytes[index * self.stride..][..self.row_bytes]
+    }
+}
+
+/// The four rows of the output that a block fills; fewer at the end of the picture.
+#[derive(Debug)]
+pub struct BlockRows<'a> {
+    /// 1 to 4 rows of `columns * 3` values.
+    values: &'a mut [f32],
+    columns: usize,
+}
+
+impl<'a> BlockRows<'a> {
+    pub fn new(values: &'a mut [f32], columns: usize) -> Self {
+        Self { values, columns }
+    }
+
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Writes one pixel; rows beyond the end of the picture are left out. Columns come in order: a pixel's fourth
+    /// value is written over the next pixel's first, which comes later.
+    #[inline]
+    pub fn put(&mut self, row: usize, column: usize, pixel: [f32; SAMPLES]) {
+        let at = row * self.columns * 3 + column * 3;
+        if let Some(to) = self.values.get_mut(at..at + 3) {
+            to.copy_from_slice(&pixel[..3]);
+        }
+    }
+}
