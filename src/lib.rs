@@ -39,6 +39,9 @@ pub mod language;
 /// From sensors to state.
 pub mod sensor;
 
+/// Bringing features, words and sensors to one instant.
+pub mod fusion;
+
 /// From one aligned set to a chunk of actions.
 pub mod policy;
 

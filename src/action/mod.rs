@@ -1,5 +1,21 @@
 //! Actions: chunks from the policy, played on an absolute clock, with a ladder of fallbacks.
 
+/// What a user says about it.
+pub mod config;
+
+/// Which chunk plays at an instant.
+pub mod schedule;
+
+/// How fast each joint may go where.
+pub mod limits;
+
+/// What to do when no fresh chunk comes.
+pub mod ladder;
+
+/// One tick: chunk in, action out.
+pub mod player;
+
+use crate::capture::Count;
 use crate::error::StepError;
 use crate::sensor::DOF_MAX;
 use crate::telemetry::trace::Trace;
@@ -74,6 +90,98 @@ pub enum Rung {
     Hold,
     /// Nothing came for too long, or the run ends: the safe action, latched until an operator's reset.
     SafeStop,
+}
+
+impl Rung {
+    pub const COUNT: usize = 4;
+    pub const ALL: [Self; Self::COUNT] = [Self::Fresh, Self::Tail, Self::Hold, Self::SafeStop];
+
+    /// As in reports and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Tail => "tail",
+            Self::Hold => "hold",
+            Self::SafeStop => "stop",
+        }
+    }
+}
+
+/// Why a chunk will not play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Refusal {
+    /// It has no steps: the policy had nothing to say. Not an error.
+    Empty,
+    /// Its number of joints is not the robot's, or its step is not above zero.
+    BadShape,
+    /// It holds a value that is not a number, or infinite.
+    NotFinite,
+    /// It holds a value wildly outside the joint's range (see `refuse_beyond`).
+    OutOfRange,
+    /// It does not say when its frame was captured, or says a time still to come.
+    BadStamp,
+    /// Its frame is older than that of a chunk accepted before.
+    Older,
+    /// It lies in the past as a whole.
+    Late,
+    /// It begins too far in the future (see `begin_within`).
+    TooEarly,
+    /// The safe stop is latched, or the run ends.
+    Stopped,
+}
+
+impl Refusal {
+    pub const COUNT: usize = 9;
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Empty,
+        Self::BadShape,
+        Self::NotFinite,
+        Self::OutOfRange,
+        Self::BadStamp,
+        Self::Older,
+        Self::Late,
+        Self::TooEarly,
+        Self::Stopped,
+    ];
+
+    /// As in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::BadShape => "bad shape",
+            Self::NotFinite => "not finite",
+            Self::OutOfRange => "out of range",
+            Self::BadStamp => "bad stamp",
+            Self::Older => "older",
+            Self::Late => "late",
+            Self::TooEarly => "too early",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What the player did. Written by the action thread only; any thread may read.
+///
+/// `offered = accepted + refused by reason` and `accepted = played + unplayed + waiting in the player`.
+#[derive(Debug, Default)]
+pub struct ActionCounters {
+    /// Ticks by rung.
+    pub ticks: [Count; Rung::COUNT],
+    /// Changes of rung: `[from][to]`.
+    pub changes: [[Count; Rung::COUNT]; Rung::COUNT],
+    /// Chunks given to the player.
+    pub offered: Count,
+    /// Chunks that were let in.
+    pub accepted: Count,
+    /// Chunks that were not, by reason.
+    pub refused: [Count; Refusal::COUNT],
+    /// Chunks that gave at least one action.
+    pub played: Count,
+    /// Chunks that were let in and replaced by a newer one, or dropped by a stop, before their first action.
+    pub unplayed: Count,
+    /// Ticks on which a limit kept a joint from where its chunk wanted it.
+    pub limited: Count,
 }
 
 /// One command to the robot.
