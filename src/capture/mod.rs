@@ -1,5 +1,8 @@
 //! Where frames come from: cameras, files, synthetic patterns, a virtual scene.
 
+/// A camera made of arithmetic.
+pub mod synthetic;
+
 use crate::error::{Result, StepError};
 use crate::frame::{FrameFormat, StampSource};
 use crate::rt::sync::{Arc, AtomicU64, Ordering};

@@ -1,0 +1,12 @@
+//! What the frame sources promise: synthetic cameras and files.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss
+)]
+
+mod sources {
+    mod synthetic;
+}
