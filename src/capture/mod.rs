@@ -1,5 +1,8 @@
 //! Where frames come from: cameras, files, synthetic patterns, a virtual scene.
 
+/// Cameras through V4L2.
+pub mod v4l2;
+
 /// A camera made of arithmetic.
 pub mod synthetic;
 
