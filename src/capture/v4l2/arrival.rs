@@ -29,6 +29,10 @@ pub(super) struct Arrivals {
     next: u64,
     /// Stamps before this are not believed.
     earliest: MonoTime,
+    /// The last believed stamp, and the shortest time that a frame of this stream took from its stamp to its
+    /// arrival (below zero for a driver that stamps ahead).
+    last_stamp: Option<MonoTime>,
+    shortest: Nanos,
     counters: Arc<SourceCounters>,
 }
 
@@ -41,6 +45,8 @@ impl Arrivals {
             last: None,
             next: 0,
             earliest: MonoTime::ZERO,
+            last_stamp: None,
+            shortest: Nanos::MAX,
             counters: Arc::default(),
         }
     }
@@ -57,6 +63,14 @@ impl Arrivals {
     pub(super) fn begin(&mut self, now: MonoTime) {
         self.last = None;
         self.earliest = now - STAMP_BEFORE_START_MAX;
+        self.last_stamp = None;
+        self.shortest = Nanos::MAX;
+    }
+
+    /// When the next frame will arrive at the earliest, by the last stamp. Stamps are regular; arrivals carry
+    /// the lateness of whoever took the frame.
+    pub(super) fn next_due(&self, period: Nanos) -> Option<MonoTime> {
+        Some(self.last_stamp? + self.shortest + period)
     }
 
     /// Describes the frame that arrived `now` in a slot of `capacity` bytes.
@@ -91,6 +105,8 @@ impl Arrivals {
         };
         if let Some((stamp, source)) = self.stamp(buffer) {
             meta.stamp(stamp, source);
+            self.last_stamp = Some(stamp);
+            self.shortest = self.shortest.min(now - stamp);
         }
         counters.gaps.add(u64::from(gap));
         counters.error_flagged.add(u64::from(meta.marks.error));
@@ -285,6 +301,23 @@ mod tests {
             let meta = arrivals(Damaged::Drop).describe(&old, FRAME as usize, NOW);
             assert_eq!((meta.stamp, meta.captured), (StampSource::Arrival, NOW));
         }
+    }
+
+    #[test]
+    fn the_next_frame_is_due_a_period_after_the_quickest_arrival_so_far() {
+        let period = Nanos::from_millis(33);
+        let mut arrivals = arrivals(Damaged::Drop);
+        assert_eq!(arrivals.next_due(period), None);
+        // Stamped at 4.990 s and arrived 10 ms later; then stamped 33 ms later and taken 25 ms late.
+        arrivals.describe(&buffer(0, MONOTONIC), FRAME as usize, NOW);
+        assert_eq!(arrivals.next_due(period), Some(NOW + period));
+        let mut second = buffer(1, MONOTONIC);
+        (second.timestamp.tv_sec, second.timestamp.tv_usec) = (5, 23_000);
+        arrivals.describe(&second, FRAME as usize, NOW + Nanos::from_millis(58));
+        assert_eq!(
+            arrivals.next_due(period),
+            Some(NOW + Nanos::from_millis(66))
+        );
     }
 
     #[test]

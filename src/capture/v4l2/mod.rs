@@ -146,6 +146,14 @@ impl Source for V4l2Source {
         u32::try_from(self.buffers.count()).expect("at most 32")
     }
 
+    fn next_due(&self) -> Option<MonoTime> {
+        self.arrivals.next_due(self.rate?.period())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.differs.iter().cloned().collect()
+    }
+
     fn start(&mut self) -> Result<()> {
         self.lost = false;
         self.arrivals.begin(clock::now());
