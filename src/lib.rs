@@ -48,5 +48,11 @@ pub mod policy;
 /// From chunk to robot.
 pub mod action;
 
+/// How stages are joined: by a plain call or by a link.
+pub mod stage;
+
+/// The whole way, top to bottom.
+pub mod pipeline;
+
 /// What is measured and reported.
 pub mod telemetry;

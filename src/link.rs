@@ -41,6 +41,12 @@ pub struct LinkTotals {
 }
 
 impl LinkCount {
+    /// Counts a hand-over by a plain call: in and out at once. Only for the thread that makes the call.
+    pub fn pass(&self) {
+        count(&self.pushed);
+        count(&self.popped);
+    }
+
     pub fn totals(&self) -> LinkTotals {
         // ORDERING(count): Relaxed, alone. The numbers are for people; nothing is inferred from them
         // about other memory. `popped` is read first so that in_flight never comes out negative.

@@ -15,6 +15,9 @@ pub mod ladder;
 /// One tick: chunk in, action out.
 pub mod player;
 
+/// The stage.
+pub mod stage;
+
 use crate::capture::Count;
 use crate::error::StepError;
 use crate::sensor::DOF_MAX;

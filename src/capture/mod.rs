@@ -6,6 +6,9 @@ pub mod v4l2;
 /// A camera made of arithmetic.
 pub mod synthetic;
 
+/// The stage.
+pub mod stage;
+
 use crate::error::{Result, StepError};
 use crate::frame::{FrameFormat, StampSource};
 use crate::rt::sync::{Arc, AtomicU64, Ordering};

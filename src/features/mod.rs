@@ -3,6 +3,9 @@
 /// From camera format to the model's input, in one pass.
 pub mod preprocess;
 
+/// The stage.
+pub mod stage;
+
 use crate::error::StepError;
 use crate::frame::FrameMeta;
 

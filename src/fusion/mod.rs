@@ -2,3 +2,6 @@
 
 /// What the sensors said lately, and what that means for one instant.
 pub mod history;
+
+/// The stage.
+pub mod stage;

@@ -1,4 +1,9 @@
 //! Policies: one aligned set in, one chunk of actions out.
+//!
+#![doc = include_str!("writing.md")]
+
+/// Holds still, for measuring the runtime.
+pub mod still;
 
 use crate::action::Chunk;
 use crate::error::StepError;

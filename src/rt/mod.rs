@@ -11,3 +11,15 @@ pub mod thread;
 
 /// The one flag that ends a run.
 pub mod stop;
+
+/// Locked memory, prefaulted stacks, the sealed allocator.
+pub mod memory;
+
+/// Keeping cores out of deep sleep.
+pub mod latency;
+
+/// Which stage runs on which thread and core.
+pub mod plan;
+
+/// The two signals that end a run.
+pub mod signal;

@@ -1,0 +1,144 @@
+//! The action stage: on every beat of an absolute clock, one action to the robot.
+//!
+//! It never waits for fusion: it plays the newest chunk there is, and falls down the ladder when none comes.
+//!
+//! Thread: action, the highest priority. Allocates: when built. Blocks: only until the next beat. Locks: no.
+//! Syscalls: `clock_nanosleep` until the beat, and the sink's write.
+
+use crate::action::player::Player;
+use crate::action::{Chunk, Sink};
+use crate::clock;
+use crate::link::NewestReader;
+use crate::rt::stop::Stop;
+use crate::rt::thread::Context;
+use crate::rt::wait::WaitPolicy;
+use crate::telemetry::probe::Probe;
+use crate::telemetry::record::{self, Record};
+use crate::telemetry::trace::{Mark, Trace};
+use crate::units::{MonoTime, Nanos};
+
+/// See the module.
+pub struct ActionStage {
+    player: Player,
+    sink: Box<dyn Sink>,
+    chunks: NewestReader<Chunk>,
+    /// Capture time of the frame behind the chunk that is played.
+    captured: MonoTime,
+    probe: Probe,
+}
+
+impl ActionStage {
+    pub fn new(
+        player: Player,
+        sink: Box<dyn Sink>,
+        chunks: NewestReader<Chunk>,
+        probe: Probe,
+    ) -> Self {
+        Self {
+            player,
+            sink,
+            chunks,
+            captured: MonoTime::ZERO,
+            probe,
+        }
+    }
+
+    /// Runs until asked to stop, then until the ladder has ended in the safe action.
+    /// Returns the sink, so that main can close it.
+    pub fn run(mut self, context: &Context, stop: &Stop) -> Box<dyn Sink> {
+        context.wait_for_go();
+        context.seal();
+        let mut tick = 0;
+        let mut stopping = 0;
+        let mut scheduled = clock::now() + self.player.period();
+        let mut missed = 0;
+        // BOUND: ends with the run plus the beats that the player needs to come to rest.
+        loop {
+            self.wait_until(context.wait, scheduled);
+            let begin = clock::now();
+            context.beat.strike(begin);
+            self.beat(tick, scheduled, begin, missed);
+            if stop.asked() {
+                if stopping == 0 {
+                    self.player.begin_stop();
+                }
+                stopping += 1;
+                if self.player.stopped() || stopping > self.player.stop_ticks_max() {
+                    break;
+                }
+            }
+            (missed, scheduled) = self.next_beat(scheduled, clock::now());
+            tick += 1 + u64::from(missed);
+        }
+        context.unseal();
+        self.sink
+    }
+
+    fn beat(&mut self, tick: u64, scheduled: MonoTime, begin: MonoTime, missed: u32) {
+        let played = self
+            .player
+            .tick(tick, scheduled, self.chunks.pop().as_ref());
+        let written = self.sink.write(&played.action);
+        let done = clock::now();
+        if let Some(mut trace) = played.first_of {
+            self.captured = trace.at(Mark::Captured);
+            if written.is_ok() {
+                self.finish(&mut trace, begin, done);
+            }
+        }
+        self.probe.record(Record::Tick(record::Tick {
+            scheduled,
+            begin,
+            written: done,
+            captured: self.captured,
+            rung: played.action.rung,
+            missed,
+            write_failed: written.err(),
+        }));
+        if let Some((from, to)) = played.change {
+            self.probe.record(Record::RungChange {
+                at: scheduled,
+                from,
+                to,
+            });
+        }
+    }
+
+    /// The frame has come all the way.
+    fn finish(&mut self, trace: &mut Trace, begin: MonoTime, written: MonoTime) {
+        trace.stamp(Mark::ActionBegin, begin);
+        trace.stamp(Mark::Written, written);
+        self.probe.record(Record::Frame(*trace));
+    }
+
+    fn wait_until(&self, policy: WaitPolicy, beat: MonoTime) {
+        let sleep_until = match policy {
+            WaitPolicy::Spin => MonoTime::ZERO,
+            WaitPolicy::Park { .. } => beat,
+            WaitPolicy::Timed { lead, .. } => beat - lead,
+        };
+        clock::sleep_until(sleep_until);
+        // BOUND: until the beat. A signal may end the sleep early; then this spins or sleeps the rest.
+        while clock::now() < beat {
+            if policy == (WaitPolicy::Park { spin: Nanos::ZERO }) {
+                clock::sleep_until(beat);
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    /// The first beat after now, and how many were skipped: a late thread does not fire a burst.
+    fn next_beat(&self, last: MonoTime, now: MonoTime) -> (u32, MonoTime) {
+        let period = self.player.period();
+        let next = last + period;
+        let behind = now - next;
+        if behind < period {
+            return (0, next);
+        }
+        let skipped = behind.0 / period.0;
+        (
+            u32::try_from(skipped).unwrap_or(u32::MAX),
+            next + period * skipped,
+        )
+    }
+}

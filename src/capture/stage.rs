@@ -1,0 +1,214 @@
+//! The capture stage: waits for the camera, takes its newest frame, hands it on, takes slots home.
+//!
+//! Thread: capture. Allocates: when built. Blocks: only in `Source::wait`. Locks: no.
+//! Syscalls: the source's (poll and ioctl for a camera), `clock_nanosleep` when the wait is timed.
+
+use crate::capture::{Readiness, Source};
+use crate::clock;
+use crate::error::{Fault, Kind, StepError};
+use crate::link::EveryReader;
+use crate::rt::stop::Stop;
+use crate::rt::thread::Context;
+use crate::rt::wait::{Bell, WaitPolicy};
+use crate::slot::{Empty, Filled, Slot};
+use crate::stage::{IDLE_TURN, Next};
+use crate::telemetry::probe::Probe;
+use crate::telemetry::record::{self, Outcome, Record};
+use crate::telemetry::trace::{Mark, Stage, Trace};
+use crate::units::{MonoTime, Nanos};
+
+/// A filled slot on its way, with the instants it has passed.
+#[derive(Debug)]
+pub struct Frame {
+    pub slot: Slot<Filled>,
+    pub trace: Trace,
+}
+
+/// How long the capture stage waits at the end for slots that are still out.
+// BOUND: the longest step downstream (an encoder of 1 s) twice.
+const HOME_WAIT: Nanos = Nanos::from_secs(2);
+
+/// See the module.
+pub struct CaptureStage {
+    source: Box<dyn Source>,
+    source_index: u8,
+    next: Next<Frame>,
+    home: EveryReader<Slot<Empty>>,
+    /// Rung when a slot comes home; waited on only by a source that must not lose frames.
+    home_bell: Bell,
+    /// Slots that are not with the source.
+    out: u32,
+    due: Option<MonoTime>,
+    probe: Probe,
+}
+
+/// How the capture stage ended.
+#[derive(Debug)]
+pub struct CaptureEnd {
+    /// Slots that had not come home.
+    pub slots_out: u32,
+    /// Why it ended before it was asked to, if it did.
+    pub fault: Option<Fault>,
+    /// What the source says of the run.
+    pub notes: Vec<String>,
+}
+
+impl CaptureStage {
+    pub fn new(
+        source: Box<dyn Source>,
+        source_index: u8,
+        next: Next<Frame>,
+        home: EveryReader<Slot<Empty>>,
+        home_bell: Bell,
+        probe: Probe,
+    ) -> Self {
+        Self {
+            source,
+            source_index,
+            next,
+            home,
+            home_bell,
+            out: 0,
+            due: None,
+            probe,
+        }
+    }
+
+    /// Runs until asked to stop, until the input ends, or until the camera is lost.
+    pub fn run(mut self, context: &Context, stop: &Stop) -> CaptureEnd {
+        context.wait_for_go();
+        let mut fault = self.source.start().err();
+        let mut lost = false;
+        context.seal();
+        // BOUND: ends with the run; each turn waits at most IDLE_TURN.
+        while fault.is_none() && !lost && !stop.asked() {
+            let now = clock::now();
+            context.beat.strike(now);
+            self.take_home();
+            match self.wait(context.wait, now) {
+                Ok(Readiness::Ready) => {}
+                Ok(Readiness::TimedOut) => {
+                    self.next.idle(now);
+                    continue;
+                }
+                Ok(Readiness::NoSlot) => {
+                    let home = &self.home;
+                    self.home_bell
+                        .wait(context.wait, None, now + IDLE_TURN, || !home.is_empty());
+                    continue;
+                }
+                Ok(Readiness::Ended) => break,
+                Err(_) => {
+                    lost = true;
+                    break;
+                }
+            }
+            let arrived = clock::now();
+            match self.source.take(arrived) {
+                Ok(Some(slot)) => self.pass_on(slot, arrived),
+                Ok(None) => {}
+                Err(_) => lost = true,
+            }
+        }
+        context.unseal();
+        if lost {
+            fault = Some(self.lost());
+        }
+        self.end(fault)
+    }
+
+    fn wait(&mut self, policy: WaitPolicy, now: MonoTime) -> Result<Readiness, StepError> {
+        let deadline = now + IDLE_TURN;
+        let (sleep_until, spin_until) = match (policy, self.due) {
+            (WaitPolicy::Spin, _) => (MonoTime::ZERO, deadline),
+            (WaitPolicy::Timed { lead, late }, Some(due)) => {
+                ((due - lead).min(deadline), (due + late).min(deadline))
+            }
+            _ => (MonoTime::ZERO, MonoTime::ZERO),
+        };
+        if sleep_until > now {
+            clock::sleep_until(sleep_until);
+        }
+        // BOUND: until `spin_until`, which is at most the deadline.
+        while clock::now() < spin_until {
+            let found = self.source.wait(MonoTime::ZERO)?;
+            if found != Readiness::TimedOut {
+                return Ok(found);
+            }
+            std::hint::spin_loop();
+        }
+        self.source.wait(deadline)
+    }
+
+    fn pass_on(&mut self, slot: Slot<Filled>, arrived: MonoTime) {
+        let meta = slot.meta();
+        let captured = meta.captured;
+        let mut trace = Trace::new(meta.seq, self.source_index, captured, arrived);
+        self.due = self
+            .source
+            .next_due()
+            .or_else(|| Some(arrived + self.source.rate()?.period()));
+        self.out += 1;
+        let handed_over = clock::now();
+        trace.stamp(Mark::HandedOver, handed_over);
+        self.probe.record(Record::Step(record::Step {
+            stage: Stage::Capture,
+            source_index: self.source_index,
+            outcome: Outcome::Ok,
+            ready: captured,
+            begin: arrived,
+            end: handed_over,
+            captured,
+        }));
+        if let Some(stale) = self.next.deliver(Frame { slot, trace }) {
+            self.out -= 1;
+            self.source.give_back(stale.slot.empty());
+        }
+    }
+
+    fn take_home(&mut self) {
+        // BOUND: at most as many slots as the source owns.
+        while let Some(slot) = self.home.pop() {
+            self.out -= 1;
+            self.source.give_back(slot);
+        }
+    }
+
+    fn lost(&self) -> Fault {
+        Fault::new(
+            Kind::Lost,
+            format!("the source was lost: {}", self.source.describe()),
+            "the device or file reported an error that it cannot recover from",
+            "check the cable and `dmesg`, then start the run again",
+        )
+    }
+
+    /// Ends the stream: the next stage sees its link abandoned, works off what is in it, and the slots
+    /// come home.
+    fn end(self, fault: Option<Fault>) -> CaptureEnd {
+        let Self {
+            mut source,
+            next,
+            mut home,
+            mut out,
+            ..
+        } = self;
+        drop(next);
+        let deadline = clock::now() + HOME_WAIT;
+        while out > 0 && clock::now() < deadline {
+            match home.pop() {
+                Some(slot) => {
+                    out -= 1;
+                    source.give_back(slot);
+                }
+                None => clock::sleep_until(clock::now() + Nanos::from_micros(200)),
+            }
+        }
+        source.stop();
+        CaptureEnd {
+            slots_out: out,
+            fault,
+            notes: source.notes(),
+        }
+    }
+}

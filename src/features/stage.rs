@@ -1,0 +1,148 @@
+//! The features stage: camera frame in, feature map out; the frame's slot goes home as soon as it is read.
+//!
+//! Thread: features, or capture's by a plain call. Allocates: when built; the encoder may (it is counted).
+//! Blocks: no. Locks: no. Syscalls: at most one futex wake.
+
+use crate::capture::stage::Frame;
+use crate::clock;
+use crate::error::StepError;
+use crate::features::{Encoder, FeatureMap, FrameView};
+use crate::frame::FrameMeta;
+use crate::link::{EveryReader, EveryWriter};
+use crate::rt::sync::Arc;
+use crate::slot::{Empty, Slot};
+use crate::stage::{Next, StageCount, Step};
+use crate::telemetry::probe::Probe;
+use crate::telemetry::record::{self, Outcome, Record};
+use crate::telemetry::trace::{Mark, Stage, Trace};
+use crate::units::MonoTime;
+
+/// Feature maps that circulate between the features and the fusion stage.
+// BOUND: 1 being filled + 1 in the link + 1 being read + 1 on its way home.
+pub const MAP_COUNT: usize = 4;
+
+/// A feature map on its way, with the description of its frame. The map's values stay where they are: only
+/// this description moves, and the maps are recycled.
+#[derive(Debug)]
+pub struct Features {
+    pub trace: Trace,
+    pub meta: FrameMeta,
+    pub map: FeatureMap,
+}
+
+/// See the module.
+pub struct FeaturesStage {
+    encoder: Box<dyn Encoder>,
+    /// Maps ready to be filled; never more than `MAP_COUNT`, so it never grows.
+    free: Vec<Features>,
+    maps_home: EveryReader<Features>,
+    slots_home: EveryWriter<Slot<Empty>>,
+    next: Next<Features>,
+    count: Arc<StageCount>,
+    probe: Probe,
+}
+
+impl FeaturesStage {
+    pub fn new(
+        encoder: Box<dyn Encoder>,
+        free: Vec<Features>,
+        maps_home: EveryReader<Features>,
+        slots_home: EveryWriter<Slot<Empty>>,
+        next: Next<Features>,
+        probe: Probe,
+    ) -> Self {
+        let count = Arc::default();
+        Self {
+            encoder,
+            free,
+            maps_home,
+            slots_home,
+            next,
+            count,
+            probe,
+        }
+    }
+
+    pub fn count(&self) -> Arc<StageCount> {
+        Arc::clone(&self.count)
+    }
+
+    fn free_map(&mut self) -> Option<Features> {
+        // BOUND: MAP_COUNT maps exist.
+        while let Some(map) = self.maps_home.pop() {
+            self.free.push(map);
+        }
+        self.free.pop()
+    }
+
+    fn send_home(&mut self, slot: Slot<Empty>) {
+        // The way home has room for every slot of the source. Where the source has gone, the slot is
+        // dropped and unmaps itself.
+        drop(self.slots_home.push(slot));
+    }
+
+    fn encode(&mut self, features: &mut Features) -> Result<(), StepError> {
+        self.encoder.encode(&mut features.map)?;
+        features.trace.stamp(Mark::Encoded, clock::now());
+        Ok(())
+    }
+}
+
+impl Step<Frame> for FeaturesStage {
+    fn step(&mut self, frame: Frame) {
+        let Frame { slot, mut trace } = frame;
+        let meta = *slot.meta();
+        let begin = clock::now();
+        trace.stamp(Mark::FeaturesBegin, begin);
+        let loaded = self.encoder.load(FrameView {
+            meta: &meta,
+            bytes: slot.bytes(),
+        });
+        trace.stamp(Mark::Loaded, clock::now());
+        self.send_home(slot.empty());
+
+        let outcome = match (loaded, self.free_map()) {
+            (Err(error), map) => {
+                self.free.extend(map);
+                Err(error)
+            }
+            // Every map is on its way: only when the fusion stage has died.
+            (Ok(()), None) => Err(StepError::Compute),
+            (Ok(()), Some(mut features)) => {
+                (features.trace, features.meta) = (trace, meta);
+                match self.encode(&mut features) {
+                    Ok(()) => Ok(features),
+                    Err(error) => {
+                        self.free.push(features);
+                        Err(error)
+                    }
+                }
+            }
+        };
+        let end = clock::now();
+        self.probe.record(Record::Step(record::Step {
+            stage: Stage::Features,
+            source_index: trace.source_index,
+            outcome: outcome
+                .as_ref()
+                .map_or_else(|&e| Outcome::Failed(e), |_| Outcome::Ok),
+            ready: trace.at(Mark::HandedOver),
+            begin,
+            end,
+            captured: trace.at(Mark::Captured),
+        }));
+        match outcome {
+            Ok(features) => {
+                self.count.passed.add(1);
+                if let Some(stale) = self.next.deliver(features) {
+                    self.free.push(stale);
+                }
+            }
+            Err(_) => self.count.failed.add(1),
+        }
+    }
+
+    fn idle(&mut self, now: MonoTime) {
+        self.next.idle(now);
+    }
+}

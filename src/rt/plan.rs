@@ -1,0 +1,284 @@
+//! Which stage runs on which thread, and which thread on which core.
+//!
+//! Chosen: hand over between cores only where stages truly overlap. One thread that runs capture, features
+//! and fusion to completion has the lowest overhead (no wake, no cold cache), and the driver keeps
+//! filling its buffers meanwhile. That holds while the work fits well inside the frame period. When it does
+//! not, the driver runs out of buffers and the frames that wait in it grow old; then capture gets a thread of
+//! its own, drains the camera to the newest frame, and the features stage always starts on that one.
+//! So the choice follows from two measured numbers: the encoder's warm-up time and the frame period.
+//!
+//! Rejected: a thread for every stage by default. Two wakes of an idle core cost more than fusion's work.
+//! Look again when: a stage's work grows past a period (then pipelining two frames pays).
+//!
+//! Thread: main, before the start.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use crate::rt::thread::{Class, ThreadSpec, allowed_cores};
+use crate::rt::wait::WaitPolicy;
+use crate::units::Nanos;
+
+/// How capture, features and fusion share threads. The action stage always has its own: its clock must
+/// beat while an encoder works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// Chosen from the encoder's warm-up time and the frame period.
+    #[default]
+    Auto,
+    /// capture + features + fusion on one thread.
+    Together,
+    /// capture | features + fusion.
+    CaptureApart,
+    /// capture | features | fusion.
+    Apart,
+}
+
+/// `[threads]`: where stages run and how their threads wait.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ThreadsConfig {
+    /// `"auto"` (default), `"together"`, `"capture-apart"`, `"apart"`.
+    pub layout: Layout,
+    /// Cores for the way of a frame. Default: the isolated cores, else the last ones, leaving core 0.
+    pub cores: Option<Vec<usize>>,
+    /// Cores for everything else. Default: the cores that the way does not use.
+    pub housekeeping: Option<Vec<usize>>,
+    /// `"auto"` (default: park, timed for the action clock), `"park"`, `"timed"`, `"spin"`.
+    pub wait: WaitChoice,
+    /// `SCHED_FIFO` priority of the action thread, 3..=99; the other threads of the way are below it. Default 80.
+    pub priority: Priority,
+}
+
+/// How the threads of the way wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitChoice {
+    #[default]
+    Auto,
+    Park,
+    Timed,
+    Spin,
+}
+
+/// A `SCHED_FIFO` priority that leaves room below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "u8")]
+pub struct Priority(u8);
+
+impl Default for Priority {
+    fn default() -> Self {
+        Self(80)
+    }
+}
+
+impl TryFrom<u8> for Priority {
+    type Error = String;
+    fn try_from(value: u8) -> Result<Self, String> {
+        if (3..=99).contains(&value) {
+            Ok(Self(value))
+        } else {
+            Err(format!(
+                "priority {value} is outside 3..=99 (SCHED_FIFO has 1..=99; two threads run below this one)"
+            ))
+        }
+    }
+}
+
+/// The plan of a run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Never `Auto`.
+    pub layout: Layout,
+    pub capture: ThreadSpec,
+    /// Used unless the layout is `Together`.
+    pub features: ThreadSpec,
+    /// Used if the layout is `Apart`.
+    pub fusion: ThreadSpec,
+    pub action: ThreadSpec,
+    pub sensor: ThreadSpec,
+    pub housekeeping: Vec<usize>,
+    /// Why it is like this, for people.
+    pub why: String,
+}
+
+/// What the plan is made from.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Cores this process may use.
+    pub cores: Vec<usize>,
+    /// Those that the kernel keeps free of other work.
+    pub isolated: Vec<usize>,
+}
+
+impl Machine {
+    pub fn detect() -> Self {
+        let isolated = fs::read_to_string("/sys/devices/system/cpu/isolated").unwrap_or_default();
+        let mut cores = allowed_cores();
+        let isolated = parse_core_list(&isolated);
+        // The process's mask leaves isolated cores out, yet threads may be pinned to them.
+        cores.extend(&isolated);
+        cores.sort_unstable();
+        cores.dedup();
+        Self { cores, isolated }
+    }
+}
+
+/// Reads the kernel's form of a core list: `0-3,8`.
+pub fn parse_core_list(text: &str) -> Vec<usize> {
+    let mut cores = Vec::new();
+    for part in text.trim().split(',').filter(|p| !p.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        if let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse::<usize>()) {
+            cores.extend(first..=last.min(first + 4096));
+        }
+    }
+    cores
+}
+
+/// Spin before parking: a hand-over that comes within this time costs no system call.
+const PARK_SPIN: Nanos = Nanos::from_micros(20);
+/// How early a timed wait wakes: above the 20-50 us that an idle core needs to wake.
+const TIMED_LEAD: Nanos = Nanos::from_micros(80);
+/// How long a timed wait spins past the expected instant: the jitter of a camera's frames.
+const TIMED_LATE: Nanos = Nanos::from_micros(300);
+
+impl Plan {
+    /// `work` is the measured time from frame to chunk; `period` the time between frames, if the source must
+    /// be drained at that rate (none for a file that waits to be read).
+    pub fn new(
+        config: &ThreadsConfig,
+        machine: &Machine,
+        work: Nanos,
+        period: Option<Nanos>,
+    ) -> Self {
+        let (layout, mut why) = choose_layout(config.layout, work, period);
+        let (way, housekeeping) = choose_cores(config, machine, &mut why);
+        let rt = config.priority.0;
+        let core = |from_end: usize| vec![way[way.len().saturating_sub(1 + from_end)]];
+        let spec = |name: &str, priority: u8, cores: Vec<usize>, wait: WaitPolicy| ThreadSpec {
+            name: name.to_owned(),
+            class: Class::Fifo(priority),
+            cores,
+            wait,
+        };
+        let park = WaitPolicy::Park { spin: PARK_SPIN };
+        let timed = WaitPolicy::Timed {
+            lead: TIMED_LEAD,
+            late: TIMED_LATE,
+        };
+        let (frame_wait, beat_wait) = match config.wait {
+            WaitChoice::Auto => (park, timed),
+            WaitChoice::Park => (park, WaitPolicy::Park { spin: Nanos::ZERO }),
+            WaitChoice::Timed => (timed, timed),
+            WaitChoice::Spin if way.len() > 1 => (WaitPolicy::Spin, timed),
+            WaitChoice::Spin => {
+                let _ = writeln!(
+                    why,
+                    "wait: one core for the way, so spinning would starve its other threads; timed instead."
+                );
+                (timed, timed)
+            }
+        };
+        // The action clock shares the last core: it needs some 10 us a beat. Capture comes above features,
+        // so that a frame is taken from the driver while an encoder works on the same core.
+        Self {
+            layout,
+            capture: spec(
+                "capture",
+                rt - 1,
+                core(if layout == Layout::Together { 0 } else { 1 }),
+                frame_wait,
+            ),
+            features: spec("features", rt - 2, core(0), frame_wait),
+            fusion: spec("fusion", rt - 1, core(1), frame_wait),
+            action: spec(
+                "action",
+                rt,
+                core(usize::from(way.len() > 2) * 2),
+                beat_wait,
+            ),
+            sensor: spec("sensor", rt - 1, core(1), park),
+            housekeeping,
+            why,
+        }
+    }
+}
+
+fn choose_layout(asked: Layout, work: Nanos, period: Option<Nanos>) -> (Layout, String) {
+    if asked != Layout::Auto {
+        return (asked, "layout: as configured.\n".to_owned());
+    }
+    match period {
+        Some(period) if work * 2 > period => (
+            Layout::CaptureApart,
+            format!(
+                "layout: capture apart, since the work on a frame ({work}) is more than half of the frame period ({period}): the camera must be drained meanwhile.\n"
+            ),
+        ),
+        Some(period) => (
+            Layout::Together,
+            format!(
+                "layout: capture, features and fusion together on one thread, since the work on a frame ({work}) is less than half of the frame period ({period}): no hand-over, no wake.\n"
+            ),
+        ),
+        None => (
+            Layout::Together,
+            "layout: together, since the source has no rate of its own.\n".to_owned(),
+        ),
+    }
+}
+
+fn choose_cores(
+    config: &ThreadsConfig,
+    machine: &Machine,
+    why: &mut String,
+) -> (Vec<usize>, Vec<usize>) {
+    let way = config
+        .cores
+        .clone()
+        .filter(|c| !c.is_empty())
+        .unwrap_or_else(|| {
+            if !machine.isolated.is_empty() {
+                let _ = writeln!(
+                    why,
+                    "cores: the isolated cores {:?} for the way.",
+                    machine.isolated
+                );
+                return machine.isolated.clone();
+            }
+            // 1 core of 2, 2 of 4, 3 of 6 and more: the rest serves the kernel, the world and the reports.
+            let count = (machine.cores.len() / 2).clamp(1, 3);
+            let way = machine.cores[machine.cores.len() - count..].to_vec();
+            let shared = if count == 1 {
+                "; one core is shared by all stages of the way"
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                why,
+                "cores: {way:?} of {:?} for the way (none is isolated){shared}.",
+                machine.cores
+            );
+            way
+        });
+    let housekeeping = config
+        .housekeeping
+        .clone()
+        .filter(|c| !c.is_empty())
+        .unwrap_or_else(|| {
+            let rest: Vec<usize> = machine
+                .cores
+                .iter()
+                .copied()
+                .filter(|c| !way.contains(c))
+                .collect();
+            if rest.is_empty() {
+                machine.cores.clone()
+            } else {
+                rest
+            }
+        });
+    (way, housekeeping)
+}
