@@ -33,6 +33,9 @@ pub mod capture;
 /// From frame to feature map.
 pub mod features;
 
+/// Real weights, names, photographs and footage.
+pub mod models;
+
 /// From text to instruction.
 pub mod language;
 
