@@ -51,6 +51,9 @@ pub mod policy;
 /// From chunk to robot.
 pub mod action;
 
+/// How actions leave and readings enter.
+pub mod wire;
+
 /// How stages are joined: by a plain call or by a link.
 pub mod stage;
 

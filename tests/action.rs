@@ -563,3 +563,323 @@ fn a_wrong_value_in_the_file_is_refused_with_its_line() {
         assert!(error.contains(reason), "{line}: {error}");
     }
 }
+
+mod sinks {
+    //! Every sink on the real thing: sockets, a pty, files, pipes.
+
+    use std::io::{BufRead, BufReader, Read};
+    use std::net::UdpSocket;
+    use std::os::fd::{AsRawFd, FromRawFd};
+    use std::os::unix::net::UnixDatagram;
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
+    use reflexarc::action::sinks::{Form, SinkConfig, open};
+    use reflexarc::action::{Action, Rung, Sink};
+    use reflexarc::error::{Fault, Kind, StepError};
+    use reflexarc::units::{Hertz, MonoTime};
+    use reflexarc::wire::{Message, stream};
+
+    fn rate() -> Hertz {
+        Hertz::new(100.0).unwrap()
+    }
+
+    fn opened(line: &str) -> Result<Box<dyn Sink>, Fault> {
+        open(&line.parse().unwrap(), 2, rate())
+    }
+
+    fn action(tick: u64) -> Action {
+        let mut targets = [0.0; 16];
+        targets[..2].copy_from_slice(&[0.1 * tick as f32, -1.25]);
+        Action {
+            tick,
+            at: MonoTime(1_000_000_000 + tick as i64),
+            rung: Rung::Tail,
+            frame_seq: 3,
+            dof: 2,
+            targets,
+        }
+    }
+
+    fn message(tick: u64) -> Message {
+        Message::of_action(&action(tick))
+    }
+
+    #[test]
+    fn udp_sends_each_action_as_one_datagram_in_both_forms() {
+        for kind in ["udp", "udp+json"] {
+            let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+            receiver
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .unwrap();
+            let address = receiver.local_addr().unwrap();
+            let mut sink = opened(&format!("{kind}:{address}")).unwrap();
+            assert_eq!(sink.describe(), format!("{kind} {address}"));
+            for tick in 0..3 {
+                sink.write(&action(tick)).unwrap();
+                let mut bytes = [0; 2000];
+                let len = receiver.recv(&mut bytes).unwrap();
+                assert_eq!(Message::decode(&bytes[..len]), Ok(message(tick)));
+            }
+        }
+    }
+
+    #[test]
+    fn udp_goes_on_when_the_receiver_comes_back() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = receiver.local_addr().unwrap();
+        let mut sink = opened(&format!("udp:{address}")).unwrap();
+        drop(receiver);
+        for tick in 0..20 {
+            // Nobody listens: the kernel says so for some, and none of it is fatal.
+            let _ = sink.write(&action(tick));
+        }
+        let receiver = UdpSocket::bind(address).unwrap();
+        sink.write(&action(20)).unwrap();
+        let mut bytes = [0; 200];
+        let len = receiver.recv(&mut bytes).unwrap();
+        assert_eq!(Message::decode(&bytes[..len]), Ok(message(20)));
+    }
+
+    #[test]
+    fn unix_goes_on_when_the_receiver_is_restarted_and_never_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("actions.sock");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        let mut sink = opened(&format!("unix+json:{}", path.display())).unwrap();
+        let read = |receiver: &UnixDatagram| {
+            let mut bytes = [0; 2000];
+            let len = receiver.recv(&mut bytes).unwrap();
+            Message::decode(&bytes[..len])
+        };
+        sink.write(&action(1)).unwrap();
+        assert_eq!(read(&receiver), Ok(message(1)));
+        // A receiver that does not read fills its queue.
+        let full = (0..100_000).find_map(|tick| sink.write(&action(tick)).err());
+        assert_eq!(full, Some(StepError::WouldBlock));
+        drop(receiver);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(sink.write(&action(2)), Err(StepError::DeviceLost));
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        sink.write(&action(3)).unwrap();
+        assert_eq!(read(&receiver), Ok(message(3)));
+    }
+
+    fn lines(text: impl Read) -> Vec<serde_json::Value> {
+        BufReader::new(text)
+            .lines()
+            .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn json_lines_holds_every_action_once_the_sink_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("actions.jsonl");
+        let mut sink = opened(&format!("json:{}", path.display())).unwrap();
+        for tick in 0..500 {
+            sink.write(&action(tick)).unwrap();
+        }
+        drop(sink);
+        let lines = lines(std::fs::File::open(&path).unwrap());
+        assert_eq!(lines.len(), 500);
+        assert_eq!(lines[7]["tick"], 7);
+        assert_eq!(lines[7]["rung"], "tail");
+        assert_eq!(lines[7]["frame"], 3);
+        assert_eq!(lines[7]["at_ns"], 1_000_000_007);
+        assert_eq!(lines[7]["targets"][1], -1.25);
+    }
+
+    fn fifo(path: &Path) {
+        let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: `name` is a C string that lives through the call.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_refused_and_one_that_stalls_never_blocks_the_clock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        fifo(&path);
+        let line = format!("json:{}", path.display());
+        assert_eq!(opened(&line).err().unwrap().kind, Kind::NoDevice);
+        let reader = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .unwrap();
+        let mut sink = opened(&line).unwrap();
+        // 64 KiB of pipe and 1024 actions of link fill up; after that actions are refused at once.
+        let full = (0..1_000_000).find_map(|tick| sink.write(&action(tick)).err());
+        assert_eq!(full, Some(StepError::WouldBlock));
+        drop(reader);
+        drop(sink);
+    }
+
+    /// A pseudo terminal: the other end of the cable, and the port's path.
+    fn pty() -> (std::fs::File, PathBuf) {
+        // SAFETY: the call takes flags only.
+        let fd = unsafe { libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY) };
+        assert!(fd >= 0);
+        // SAFETY: the descriptor is fresh and owned by nobody else.
+        let cable = unsafe { std::fs::File::from_raw_fd(fd) };
+        // SAFETY: the descriptor is open.
+        assert_eq!(unsafe { libc::grantpt(fd) }, 0);
+        // SAFETY: the descriptor is open.
+        assert_eq!(unsafe { libc::unlockpt(fd) }, 0);
+        let mut name = [0; 128];
+        // SAFETY: the buffer is as long as is said.
+        let result = unsafe { libc::ptsname_r(fd, name.as_mut_ptr(), name.len()) };
+        assert_eq!(result, 0);
+        // SAFETY: ptsname_r ended the name with a 0.
+        let name = unsafe { std::ffi::CStr::from_ptr(name.as_ptr()) };
+        (cable, name.to_str().unwrap().into())
+    }
+
+    #[test]
+    fn a_serial_port_carries_framed_datagrams_that_a_receiver_can_check() {
+        let (cable, port) = pty();
+        let mut sink = opened(&format!("serial:{}@115200", port.display())).unwrap();
+        let mut cable = BufReader::new(cable);
+        for tick in 0..50 {
+            sink.write(&action(tick)).unwrap();
+            let mut frame = Vec::new();
+            cable.read_until(0, &mut frame).unwrap();
+            frame.pop();
+            let mut room = [0; stream::FRAMED_BYTES_MAX];
+            let datagram = stream::decode(&frame, &mut room).unwrap();
+            assert_eq!(Message::decode(datagram), Ok(message(tick)));
+        }
+    }
+
+    #[test]
+    fn a_serial_port_that_is_full_drops_whole_lines_and_never_halves() {
+        let (cable, port) = pty();
+        let mut sink = opened(&format!("serial+json:{}@921600", port.display())).unwrap();
+        // SAFETY: the descriptor is open; O_NONBLOCK lets the test read only what is there.
+        unsafe { libc::fcntl(cable.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+        let mut received = Vec::new();
+        let mut drain = |most: usize| {
+            let mut bytes = vec![0; most];
+            let len = (&cable).read(&mut bytes).unwrap_or(0);
+            received.extend_from_slice(&bytes[..len]);
+            len
+        };
+        let (mut sent, mut refused) = (Vec::new(), 0);
+        let mut tick = 0;
+        while refused < 300 {
+            match sink.write(&action(tick)) {
+                Ok(()) => sent.push(tick),
+                Err(e) => {
+                    assert_eq!(e, StepError::WouldBlock);
+                    refused += 1;
+                    // Room for a part of a line only, so that halves would show.
+                    drain(61);
+                }
+            }
+            tick += 1;
+        }
+        while drain(4096) > 0 || sink.write(&action(tick)).map(|()| sent.push(tick)).is_err() {}
+        while drain(4096) > 0 {}
+        let ticks: Vec<u64> = lines(&received[..])
+            .iter()
+            .map(|line| line["tick"].as_u64().unwrap())
+            .collect();
+        assert_eq!(ticks, sent, "what was taken arrives whole and in order");
+        assert!(refused > 0 && sent.len() > 10);
+    }
+
+    #[test]
+    fn a_robot_that_is_unplugged_is_an_error_on_every_write() {
+        let (cable, port) = pty();
+        let mut sink = opened(&format!("serial:{}@115200", port.display())).unwrap();
+        drop(cable);
+        for tick in 0..3 {
+            assert_eq!(sink.write(&action(tick)), Err(StepError::DeviceLost));
+        }
+    }
+
+    #[test]
+    fn wrong_sinks_are_refused_with_what_why_and_fix() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let (_cable, port) = pty();
+        let (file, port) = (file.display(), port.display());
+        let long = "x".repeat(200);
+        for (line, kind, word) in [
+            (
+                "udp:no-such-host.invalid:9000".to_owned(),
+                Kind::Config,
+                "no-such-host",
+            ),
+            (
+                "unix:/nowhere/actions.sock".to_owned(),
+                Kind::NoDevice,
+                "nobody receives",
+            ),
+            (format!("unix:/{long}"), Kind::Config, "path of a socket"),
+            (
+                "json:/nowhere/actions.jsonl".to_owned(),
+                Kind::Output,
+                "cannot write",
+            ),
+            (
+                "serial:/dev/ttyNOPE@115200".to_owned(),
+                Kind::NoDevice,
+                "cannot open",
+            ),
+            (
+                format!("serial:{file}@115200"),
+                Kind::Unsupported,
+                "not a serial port",
+            ),
+            (format!("serial:{port}@123"), Kind::Config, "123 bits"),
+            (format!("serial+json:{port}@9600"), Kind::Config, "too slow"),
+        ] {
+            let fault = opened(&line).err().unwrap();
+            assert_eq!(fault.kind, kind, "{line}: {fault}");
+            assert!(fault.what.contains(word), "{line}: {fault}");
+            assert!(!fault.why.is_empty() && !fault.fix.is_empty(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_sink_is_named_by_one_line() {
+        let parse = |line: &str| line.parse::<SinkConfig>();
+        assert_eq!(parse("null"), Ok(SinkConfig::Null));
+        assert_eq!(parse("json:-"), Ok(SinkConfig::JsonLines("-".into())));
+        assert_eq!(
+            parse("udp:[::1]:9000"),
+            Ok(SinkConfig::Udp("[::1]:9000".into(), Form::Compact))
+        );
+        assert_eq!(
+            parse("serial+json:/dev/ttyACM0@9600"),
+            Ok(SinkConfig::Serial("/dev/ttyACM0".into(), 9600, Form::Json))
+        );
+        for bad in [
+            "",
+            "udp",
+            "udp:",
+            "udp:host",
+            "udp:host:port",
+            "udp:h:0",
+            "udp:h:99999",
+            "tcp:host:1",
+            "json+json:x",
+            "serial:/dev/x",
+            "serial:/dev/x@fast",
+            "null:x",
+        ] {
+            let error = parse(bad).unwrap_err();
+            assert!(error.contains("serial:DEVICE@SPEED"), "{bad}: {error}");
+        }
+        #[derive(Debug, serde::Deserialize)]
+        struct File {
+            #[expect(dead_code, reason = "only its error is looked at")]
+            sink: SinkConfig,
+        }
+        let error = toml::from_str::<File>("\nsink = \"tcp:h:1\"").unwrap_err();
+        assert!(error.to_string().contains("line 2"), "{error}");
+    }
+}

@@ -18,6 +18,9 @@ pub mod player;
 /// The stage.
 pub mod stage;
 
+/// Where actions go.
+pub mod sinks;
+
 use crate::capture::Count;
 use crate::error::StepError;
 use crate::sensor::DOF_MAX;
