@@ -102,6 +102,7 @@ pub fn table(title: &str, rows: &[Summary]) -> String {
 /// Nanoseconds with the unit that a person would choose.
 fn duration(ns: f64) -> String {
     match ns {
+        _ if ns < 1e1 => format!("{ns:.3} ns"),
         _ if ns < 1e3 => format!("{ns:.1} ns"),
         _ if ns < 1e6 => format!("{:.2} us", ns / 1e3),
         _ if ns < 1e9 => format!("{:.3} ms", ns / 1e6),

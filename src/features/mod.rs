@@ -3,6 +3,15 @@
 /// From camera format to the model's input, in one pass.
 pub mod preprocess;
 
+/// The encoders, by name.
+pub mod encoders;
+
+/// The network EfficientNet-Lite0.
+pub mod efficientnet_lite0;
+
+/// Convolutions on blocked channels, for each instruction set.
+pub mod kernels;
+
 /// The stage.
 pub mod stage;
 

@@ -1,0 +1,116 @@
+//! Reading named tensors from a safetensors file by a checked path: whatever is wrong with the file, the reader learns
+//! which tensor, what was expected and what to do.
+//!
+//! Thread: at the start, any. Allocates: yes. Blocks: on the disk.
+
+use std::path::{Path, PathBuf};
+
+use safetensors::{Dtype, SafeTensors};
+
+use crate::error::{Fault, Kind, Result};
+
+/// A whole file in memory.
+pub struct TensorFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+/// The tensors of a file whose header has been checked.
+pub struct Tensors<'a> {
+    path: &'a Path,
+    tensors: SafeTensors<'a>,
+}
+
+impl TensorFile {
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|error| {
+            Fault::from_io(
+                format!("cannot read the model file {}", path.display()),
+                &error,
+                Kind::Model,
+                "run `reflexarc models fetch`, or name another file with `encoder.weights`",
+            )
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            bytes,
+        })
+    }
+
+    pub fn tensors(&self) -> Result<Tensors<'_>> {
+        let tensors = SafeTensors::deserialize(&self.bytes).map_err(|error| {
+            damaged(
+                &self.path,
+                format!(
+                    "the file is no complete safetensors file: {error} ({} bytes read)",
+                    self.bytes.len()
+                ),
+            )
+        })?;
+        Ok(Tensors {
+            path: &self.path,
+            tensors,
+        })
+    }
+}
+
+impl Tensors<'_> {
+    /// The values of tensor `name`, which must be f32, of this shape, and finite.
+    pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let tensor = self.tensors.tensor(name).map_err(|_| {
+            damaged(
+                self.path,
+                format!("tensor `{name}` {shape:?} is missing; {}", self.summary()),
+            )
+        })?;
+        if tensor.shape() != shape {
+            return Err(damaged(
+                self.path,
+                format!(
+                    "tensor `{name}` has the shape {:?}, expected {shape:?}",
+                    tensor.shape()
+                ),
+            ));
+        }
+        if tensor.dtype() != Dtype::F32 {
+            return Err(damaged(
+                self.path,
+                format!(
+                    "tensor `{name}` has the type {:?}, expected F32",
+                    tensor.dtype()
+                ),
+            ));
+        }
+        let (words, _) = tensor.data().as_chunks::<4>();
+        let values: Vec<f32> = words.iter().map(|w| f32::from_le_bytes(*w)).collect();
+        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
+            return Err(damaged(
+                self.path,
+                format!(
+                    "tensor `{name}` {shape:?} holds {} at position {index}, expected finite numbers",
+                    values[index]
+                ),
+            ));
+        }
+        Ok(values)
+    }
+
+    /// What the file holds instead of what was looked for.
+    fn summary(&self) -> String {
+        let mut names = self.tensors.names();
+        names.sort_unstable();
+        match names.first() {
+            Some(first) => format!("the file has {} tensors, such as `{first}`", names.len()),
+            None => "the file has no tensors".to_owned(),
+        }
+    }
+}
+
+pub(super) fn damaged(path: &Path, why: impl Into<String>) -> Fault {
+    Fault::new(
+        Kind::Model,
+        format!("the model file {} cannot be used", path.display()),
+        why,
+        "run `reflexarc models fetch`, which replaces a damaged file of the cache, or name an EfficientNet-Lite0 file with `encoder.weights`",
+    )
+}

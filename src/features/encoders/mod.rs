@@ -1,0 +1,68 @@
+//! The encoders, by name.
+//!
+//! A new one is a file here with an [`Encoder`] of its own and an arm in [`open`].
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub mod efficientnet_lite0;
+
+pub mod null;
+
+pub use efficientnet_lite0::EfficientNetLite0Encoder;
+pub use null::NullEncoder;
+
+use super::Encoder;
+use super::efficientnet_lite0::Backend;
+use super::preprocess::Crop;
+use crate::error::Result;
+use crate::frame::FrameFormat;
+use crate::models;
+
+/// Which encoder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum EncoderName {
+    /// 7 x 7 positions with 1280 features each, from real weights.
+    #[default]
+    #[serde(rename = "efficientnet-lite0")]
+    EfficientNetLite0,
+    /// Touches every byte of the frame and computes nothing: for measuring the runtime itself.
+    #[serde(rename = "null")]
+    Null,
+}
+
+/// `[encoder]` in the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EncoderConfig {
+    /// `"efficientnet-lite0"` (default) or `"null"`.
+    pub name: EncoderName,
+    /// What computes it: `"fused"` (default, the fastest instruction set of the processor), `"fused-avx512"`,
+    /// `"fused-avx2"`, `"fused-portable"`, or `"candle"` (the slow reference).
+    pub backend: Backend,
+    /// The weights. Default: those that `reflexarc models fetch` has put into the cache.
+    pub weights: Option<PathBuf>,
+    /// Which part of the picture it sees: `"centre"` (default), `"full"`, or a table of fractions.
+    pub crop: Crop,
+}
+
+/// Makes the encoder for frames of this format: loads weights, takes all memory, warms up.
+///
+/// # Errors
+/// `Model` when the weights are missing or damaged, `Unsupported` when the format or the processor does not fit,
+/// `Config` when the crop is not sensible.
+pub fn open(config: &EncoderConfig, format: FrameFormat) -> Result<Box<dyn Encoder>> {
+    match config.name {
+        EncoderName::Null => Ok(Box::new(NullEncoder::default())),
+        EncoderName::EfficientNetLite0 => {
+            let weights = config
+                .weights
+                .clone()
+                .unwrap_or_else(|| models::path(models::ENCODER));
+            let encoder =
+                EfficientNetLite0Encoder::new(&weights, config.backend, format, config.crop)?;
+            Ok(Box::new(encoder))
+        }
+    }
+}

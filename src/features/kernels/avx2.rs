@@ -1,0 +1,70 @@
+//! AVX2 with FMA: 8 lanes, 16 registers.
+
+use std::arch::x86_64::{
+    __m256, _mm256_add_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
+};
+
+use super::lanes::Lanes;
+
+/// A register of AVX. A value exists only on a processor with AVX2 and FMA (contract of the constructors).
+#[derive(Clone, Copy)]
+struct Ymm(__m256);
+
+impl Lanes for Ymm {
+    const N: usize = 8;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self(unsafe { _mm256_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> Self {
+        // SAFETY: the caller says that `from` is readable and the set is there.
+        Self(unsafe { _mm256_set1_ps(*from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller says that `to` is writable; the set is there because `self` is.
+        unsafe { _mm256_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm256_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm256_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn relu6(self) -> Self {
+        // The instructions return their second operand when either is a NaN, so the value stands second.
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe {
+            _mm256_min_ps(
+                _mm256_set1_ps(6.0),
+                _mm256_max_ps(_mm256_setzero_ps(), self.0),
+            )
+        })
+    }
+}
+
+// 12 sums, and the weights of one step (2 or 3 registers), and one pixel's value: at most 16 registers.
+super::instantiate! {
+    name: "avx2",
+    #[target_feature(enable = "avx2,fma")]
+    lanes: Ymm,
+    tiles: {
+        1 => 6: [1 2 3 4 5 6],
+        2 => 6: [1 2 3 4 5 6],
+        3 => 4: [1 2 3 4],
+    },
+}

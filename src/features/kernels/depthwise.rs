@@ -1,0 +1,182 @@
+//! Depthwise convolutions, 3x3 and 5x5, stride 1 and 2, with bias and limit to 0..=6.
+
+use super::lanes::Lanes;
+use super::last_index;
+use super::pack::DepthwiseFilters;
+
+/// One block of channels of the input: padded rows anywhere in one slice.
+#[derive(Clone, Copy, Debug)]
+pub struct Plane<'a> {
+    pub values: &'a [f32],
+    /// Where each padded input row begins in `values`, from the first that the first output row needs. A row of padding
+    /// is a row of zeros like any other.
+    pub rows: &'a [usize],
+    /// Floats of a padded row.
+    pub row_floats: usize,
+    /// 1 or 2, in both directions.
+    pub stride: usize,
+}
+
+/// Computes `rows` rows of `width` pixels of channel block `block`, one after the other into `output`.
+///
+/// # Panics
+/// If a slice is too short for what it is said to hold, or the stride is neither 1 nor 2.
+pub fn run(
+    filters: &DepthwiseFilters,
+    block: usize,
+    input: Plane<'_>,
+    rows: usize,
+    width: usize,
+    output: &mut [f32],
+) {
+    if rows == 0 || width == 0 {
+        return;
+    }
+    let (lanes, size) = (filters.isa.lanes(), filters.size);
+    assert!(block < filters.blocks(), "no block {block}");
+    assert!(matches!(input.stride, 1 | 2), "the stride is 1 or 2");
+    let last_row = last_index(0, &[(rows, input.stride), (size, 1)]);
+    assert!(
+        last_row.is_some_and(|last| last < input.rows.len()),
+        "fewer input rows than {rows} output rows need"
+    );
+    let last = last_index(
+        0,
+        &[(width, input.stride * lanes), (size, lanes), (lanes, 1)],
+    );
+    assert!(
+        last.is_some_and(|last| last < input.row_floats),
+        "an input row is shorter than {width} outputs need"
+    );
+    assert!(
+        input.rows.iter().all(|&at| {
+            at.checked_add(input.row_floats)
+                .is_some_and(|end| end <= input.values.len())
+        }),
+        "an input row lies outside its slice"
+    );
+    let floats = rows.checked_mul(width).and_then(|n| n.checked_mul(lanes));
+    assert!(
+        floats.is_some_and(|floats| floats <= output.len()),
+        "the output is shorter than its shape"
+    );
+    let taps = size * size;
+    let job = Job {
+        input: input.values.as_ptr(),
+        row_offsets: input.rows,
+        stride: input.stride,
+        size,
+        filter: filters.filters[block * taps * lanes..].as_ptr(),
+        bias: filters.bias[block * lanes..].as_ptr(),
+        rows,
+        width,
+        output: output.as_mut_ptr(),
+    };
+    // SAFETY: the asserts above are the contract of `Job`; an `Isa` proves that the processor has the set, and the
+    // filters were packed for it.
+    unsafe { (filters.isa.0.depthwise)(&job) }
+}
+
+/// What [`run`] has checked.
+///
+/// Contract: each of the `row_offsets` that the output rows reach begins a row of `input` that is long enough for
+/// `width` outputs; `filter` has a vector for each tap, `bias` one; `output` has `rows * width` vectors.
+pub(super) struct Job<'a> {
+    input: *const f32,
+    row_offsets: &'a [usize],
+    stride: usize,
+    size: usize,
+    filter: *const f32,
+    bias: *const f32,
+    rows: usize,
+    width: usize,
+    output: *mut f32,
+}
+
+/// Outputs computed together. With 5 taps of a row and a value that makes 13 registers, which the smallest set
+/// (16) holds; and 7 divides the widths of all usual networks (112, 56, 28, 14, 7).
+const TOGETHER: usize = 7;
+
+/// # Safety
+/// The contract of [`Job`]; the processor has the set of `V`.
+#[inline(always)]
+pub(super) unsafe fn all_rows<V: Lanes>(job: &Job<'_>) {
+    match (job.size, job.stride) {
+        // SAFETY: the contract is handed on.
+        (3, 1) => unsafe { rows_of::<V, 3, 1>(job) },
+        // SAFETY: as above.
+        (3, _) => unsafe { rows_of::<V, 3, 2>(job) },
+        // SAFETY: as above.
+        (_, 1) => unsafe { rows_of::<V, 5, 1>(job) },
+        // SAFETY: as above.
+        _ => unsafe { rows_of::<V, 5, 2>(job) },
+    }
+}
+
+/// # Safety
+/// As for [`all_rows`], with a filter of `SIZE` by `SIZE` at stride `STRIDE`.
+#[inline(always)]
+unsafe fn rows_of<V: Lanes, const SIZE: usize, const STRIDE: usize>(job: &Job<'_>) {
+    let mut output = job.output;
+    for row in 0..job.rows {
+        let offsets = &job.row_offsets[row * STRIDE..][..SIZE];
+        let mut x = 0;
+        while x < job.width {
+            let at = x * STRIDE * V::N;
+            let together = if x + TOGETHER <= job.width {
+                // SAFETY: these outputs are within the row, so what they read is too.
+                unsafe { outputs::<V, SIZE, STRIDE, TOGETHER>(job, offsets, at, output) };
+                TOGETHER
+            } else {
+                // SAFETY: as above, for one output.
+                unsafe { outputs::<V, SIZE, STRIDE, 1>(job, offsets, at, output) };
+                1
+            };
+            x += together;
+            // SAFETY: at most one past the end of the output.
+            output = unsafe { output.add(together * V::N) };
+        }
+    }
+}
+
+/// `COUNT` neighbouring outputs. Each input value is loaded once a filter row and used by all taps that it meets.
+///
+/// # Safety
+/// As for [`all_rows`]; the outputs, whose first input is `at` floats into each row, are within the row.
+#[expect(
+    clippy::needless_range_loop,
+    reason = "index loops with constant bounds over arrays that must become registers"
+)]
+#[inline(always)]
+unsafe fn outputs<V: Lanes, const SIZE: usize, const STRIDE: usize, const COUNT: usize>(
+    job: &Job<'_>,
+    offsets: &[usize],
+    at: usize,
+    output: *mut f32,
+) {
+    // SAFETY: the bias is a vector.
+    let mut sums = [unsafe { V::load(job.bias) }; COUNT];
+    for tap_row in 0..SIZE {
+        // SAFETY: the row is part of the input, and `at` is inside it.
+        let input = unsafe { job.input.add(offsets[tap_row] + at) };
+        // SAFETY: the filter has SIZE * SIZE vectors.
+        let filter = unsafe { job.filter.add(tap_row * SIZE * V::N) };
+        // SAFETY: as above.
+        let mut taps = [unsafe { V::load(filter) }; SIZE];
+        for tap in 1..SIZE {
+            // SAFETY: as above.
+            taps[tap] = unsafe { V::load(filter.add(tap * V::N)) };
+        }
+        for tap in 0..SIZE {
+            for i in 0..COUNT {
+                // SAFETY: column `i * STRIDE + tap` after `at` is the input of output `i` at this tap.
+                let value = unsafe { V::load(input.add((i * STRIDE + tap) * V::N)) };
+                sums[i] = value.mul_add(taps[tap], sums[i]);
+            }
+        }
+    }
+    for i in 0..COUNT {
+        // SAFETY: output `i` of these.
+        unsafe { sums[i].relu6().store(output.add(i * V::N)) };
+    }
+}

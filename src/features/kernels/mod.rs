@@ -1,0 +1,172 @@
+//! Kernels of convolutional encoders: convolutions on tensors whose channels lie in blocks of one vector.
+//!
+//! Thread: any. Allocates: when weights are packed and buffers are made. Blocks: no. Locks: no. Syscalls: no.
+//!
+//! # Layout
+//! An activation is stored as `[block][pixel][lane]`: channels are cut into blocks of as many as one vector
+//! register holds (16 with AVX-512), and the last block is filled up with zeros. That layout makes every load and
+//! store a whole vector, so there are no masks; neighbouring pixels are one vector apart, so a kernel addresses
+//! them with constants instead of a pointer each; and a depthwise convolution walks memory in a straight line.
+//!
+//! # Adding an instruction set
+//! The loops are written once, generic over [`Lanes`](lanes::Lanes) (a vector register and what it can do).
+//! A new set is an implementation of that trait and one line of `instantiate!` with the tile shapes that
+//! fit its registers. A new kind of layer is one generic loop and one more entry in [`Table`].
+//!
+//! # Where `unsafe` is, and what it rests on
+//! 1. *The processor has the instructions.* An [`Isa`] can only be got from [`Isa::available`], which asks the
+//!    processor, and the loops are reached only through an `Isa`.
+//! 2. *Pointers stay inside their slices.* The safe entries ([`pointwise::run`], [`depthwise::run`]) compute the
+//!    last element that the loop will touch, with checked arithmetic, before they enter it.
+
+pub mod depthwise;
+
+pub mod memory;
+
+pub mod pack;
+
+pub mod pointwise;
+
+mod lanes;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
+mod portable;
+
+/// The loops of one instruction set.
+struct Table {
+    name: &'static str,
+    /// Channels of a block: the lanes of a vector register.
+    lanes: usize,
+    /// The most pixels of a tile that is one, two, three, ... blocks wide. Pixels times blocks is what the
+    /// registers hold.
+    tile_pixels_max: &'static [usize],
+    pointwise: unsafe fn(&pointwise::Job),
+    depthwise: unsafe fn(&depthwise::Job),
+}
+
+/// An instruction set that this processor has. Holding one is the proof.
+#[derive(Clone, Copy)]
+pub struct Isa(&'static Table);
+
+impl Isa {
+    /// The sets that this processor has, the fastest first. The portable one is always there, and last.
+    pub fn available() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let native = {
+            let avx512 = is_x86_feature_detected!("avx512f").then_some(&avx512::TABLE);
+            let avx2 = (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
+                .then_some(&avx2::TABLE);
+            [avx512, avx2]
+        };
+        #[cfg(not(target_arch = "x86_64"))]
+        let native: [Option<&'static Table>; 0] = [];
+        native
+            .into_iter()
+            .flatten()
+            .chain([&portable::TABLE])
+            .map(Self)
+    }
+
+    /// The fastest set of this processor.
+    pub fn best() -> Self {
+        Self::available().next().unwrap_or(Self(&portable::TABLE))
+    }
+
+    /// The set of this name, if the processor has it: `avx512`, `avx2`, `portable`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::available().find(|isa| isa.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// Channels of a block.
+    pub fn lanes(self) -> usize {
+        self.0.lanes
+    }
+
+    /// How many blocks hold `channels` channels.
+    pub fn blocks(self, channels: usize) -> usize {
+        channels.div_ceil(self.lanes())
+    }
+}
+
+impl std::fmt::Debug for Isa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl PartialEq for Isa {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+/// The index of the last element of a walk: the start plus, for each dimension, `(count - 1) * stride`. None
+/// when a dimension is empty or the sum does not fit: then there is no such element.
+fn last_index(start: usize, dimensions: &[(usize, usize)]) -> Option<usize> {
+    dimensions
+        .iter()
+        .try_fold(start, |index, &(count, stride)| {
+            index.checked_add(count.checked_sub(1)?.checked_mul(stride)?)
+        })
+}
+
+/// Makes one instruction set: the loops compiled for `$feature`, and their table.
+///
+/// `$pixels x $blocks` are the tile shapes; see `Table::tile_pixels_max` for what they must cover: every number of
+/// pixels from 1 to the most, for every number of blocks.
+macro_rules! instantiate {
+    (
+        name: $name:literal,
+        $(#[$feature:meta])?
+        lanes: $lanes:ty,
+        tiles: { $( $blocks:literal => $most:literal: [$($pixels:literal)*] ),* $(,)? } $(,)?
+    ) => {
+        pub(super) static TABLE: super::Table = super::Table {
+            name: $name,
+            lanes: <$lanes as super::lanes::Lanes>::N,
+            tile_pixels_max: &[$($most),*],
+            pointwise,
+            depthwise,
+        };
+
+        /// One tile. Its contract is that of `pointwise::tile`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn tile<const PIXELS: usize, const BLOCKS: usize, const STEP: usize>(
+            tile: &super::pointwise::Tile,
+        ) {
+            // SAFETY: the caller keeps the contract of `pointwise::tile`, and the set is there.
+            unsafe { super::pointwise::tile::<$lanes, PIXELS, BLOCKS, STEP>(tile) }
+        }
+
+        /// The tile of this shape. Shapes are listed in `instantiate!`.
+        fn tile_of<const STEP: usize>(pixels: usize, blocks: usize) -> super::pointwise::TileFn {
+            match (blocks, pixels) {
+                $($( ($blocks, $pixels) => tile::<$pixels, $blocks, STEP>, )*)*
+                _ => unreachable!("no tile of {pixels} pixels by {blocks} blocks"),
+            }
+        }
+
+        /// Contract: that of `pointwise::Job`, and the processor has the set.
+        unsafe fn pointwise(job: &super::pointwise::Job) {
+            // SAFETY: as above.
+            unsafe { super::pointwise::all_tiles(job, tile_of::<{ super::pointwise::STEM_STEP }>, tile_of::<{ <$lanes as super::lanes::Lanes>::N }>) }
+        }
+
+        /// Contract: that of `depthwise::Job`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn depthwise(job: &super::depthwise::Job) {
+            // SAFETY: as above.
+            unsafe { super::depthwise::all_rows::<$lanes>(job) }
+        }
+    };
+}
+use instantiate;

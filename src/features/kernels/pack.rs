@@ -1,0 +1,206 @@
+//! Weights in the order in which the loops read them.
+
+use std::ops::Range;
+
+use super::Isa;
+use super::memory::Aligned;
+
+/// How the inputs of one output value lie in memory: `segments` runs of `length` neighbouring floats, the last of
+/// them `last` long. A 1x1 convolution on blocked channels has one segment a block; a 3x3 convolution on a picture with
+/// interleaved channels has one a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walk {
+    pub segments: usize,
+    pub length: usize,
+    pub last: usize,
+}
+
+impl Walk {
+    /// Over all channels of one pixel of a blocked tensor.
+    pub fn channels(isa: Isa, channels: usize) -> Self {
+        let segments = isa.blocks(channels);
+        Self {
+            segments,
+            length: isa.lanes(),
+            last: channels - (segments - 1) * isa.lanes(),
+        }
+    }
+
+    /// Over a window of `rows` rows of `length` floats.
+    pub fn window(rows: usize, length: usize) -> Self {
+        Self {
+            segments: rows,
+            length,
+            last: length,
+        }
+    }
+
+    /// How many values it meets.
+    pub fn total(self) -> usize {
+        (self.segments - 1) * self.length + self.last
+    }
+}
+
+/// Some neighbouring output blocks that are computed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Panel {
+    pub first_block: usize,
+    /// As many as a tile is wide: 1 to 4.
+    pub blocks: usize,
+    /// Where its weights begin.
+    pub(super) offset: usize,
+}
+
+impl Panel {
+    pub fn range(self) -> Range<usize> {
+        self.first_block..self.first_block + self.blocks
+    }
+}
+
+/// The weights of a 1x1 or small dense convolution, packed for one instruction set: a panel after the other, each
+/// `[step of the walk][block][lane]`.
+#[derive(Debug)]
+pub struct Packed {
+    pub(super) isa: Isa,
+    pub(super) walk: Walk,
+    pub(super) panels: Vec<Panel>,
+    pub(super) weights: Aligned,
+    /// Filled up to whole blocks with zeros.
+    pub(super) bias: Aligned,
+}
+
+impl Packed {
+    /// `weights` is `[output][step of the walk]`, `bias` has one value an output. `run_pixels` is how many
+    /// neighbouring pixels one call will compute at least; it decides between tall and wide tiles.
+    ///
+    /// # Panics
+    /// If the lengths do not fit each other.
+    pub fn new(isa: Isa, walk: Walk, weights: &[f32], bias: &[f32], run_pixels: usize) -> Self {
+        let (outputs, steps, lanes) = (bias.len(), walk.total(), isa.lanes());
+        assert!(outputs > 0, "a convolution has an output");
+        assert_eq!(
+            weights.len(),
+            outputs * steps,
+            "weights of {outputs} outputs"
+        );
+        let panels = panels(isa, isa.blocks(outputs), steps, run_pixels);
+        let mut packed = Aligned::zeroed(isa.blocks(outputs) * lanes * steps);
+        for panel in &panels {
+            let width = panel.blocks * lanes;
+            let first = panel.first_block * lanes;
+            let existing = width.min(outputs - first);
+            for (step, row) in packed[panel.offset..][..steps * width]
+                .chunks_exact_mut(width)
+                .enumerate()
+            {
+                for (lane, w) in row[..existing].iter_mut().enumerate() {
+                    *w = weights[(first + lane) * steps + step];
+                }
+            }
+        }
+        let mut padded = Aligned::zeroed(isa.blocks(outputs) * lanes);
+        padded[..outputs].copy_from_slice(bias);
+        Self {
+            isa,
+            walk,
+            panels,
+            weights: packed,
+            bias: padded,
+        }
+    }
+
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    pub fn panels(&self) -> &[Panel] {
+        &self.panels
+    }
+
+    /// Output blocks.
+    pub fn blocks(&self) -> usize {
+        self.bias.len() / self.isa.lanes()
+    }
+}
+
+/// Cuts `blocks` output blocks into panels.
+///
+/// A tile of `p` pixels and `b` blocks does `p * b` multiply-adds with `p + b` loads, so square tiles are best; but one that has
+/// fewer pixels than its shape allows leaves registers unused. So the panel width is the one whose
+/// tiles can be filled by runs of `run_pixels`; a rest of one block is avoided, as its tiles need a
+/// load for each multiply-add.
+fn panels(isa: Isa, blocks: usize, steps: usize, run_pixels: usize) -> Vec<Panel> {
+    let most = isa.0.tile_pixels_max;
+    // The widest panel that still has all its pixels, of those that hold the most sums.
+    let wide = (1..=most.len())
+        .max_by_key(|&b| most[b - 1].min(run_pixels) * b)
+        .unwrap_or(1);
+    let mut panels = Vec::new();
+    let (mut first_block, mut offset) = (0, 0);
+    while first_block < blocks {
+        let left = blocks - first_block;
+        let width = match left {
+            _ if left == wide + 1 && wide > 2 => left.div_ceil(2),
+            _ if left == wide + 1 && most.len() > wide => wide + 1,
+            _ => left.min(wide),
+        };
+        panels.push(Panel {
+            first_block,
+            blocks: width,
+            offset,
+        });
+        first_block += width;
+        offset += width * isa.lanes() * steps;
+    }
+    panels
+}
+
+/// The filters of a depthwise convolution: `[block][tap][lane]`, and one bias a channel.
+#[derive(Debug)]
+pub struct DepthwiseFilters {
+    pub(super) isa: Isa,
+    /// Taps in each direction: 3 or 5.
+    pub(super) size: usize,
+    pub(super) filters: Aligned,
+    pub(super) bias: Aligned,
+}
+
+impl DepthwiseFilters {
+    /// `filters` is `[channel][row][column]`.
+    ///
+    /// # Panics
+    /// If `size` is not 3 or 5, or the lengths do not fit each other.
+    pub fn new(isa: Isa, size: usize, filters: &[f32], bias: &[f32]) -> Self {
+        assert!(matches!(size, 3 | 5), "a depthwise filter is 3x3 or 5x5");
+        let (channels, lanes, taps) = (bias.len(), isa.lanes(), size * size);
+        assert!(channels > 0, "a convolution has an output");
+        assert_eq!(
+            filters.len(),
+            channels * taps,
+            "filters of {channels} channels"
+        );
+        let mut packed = Aligned::zeroed(isa.blocks(channels) * lanes * taps);
+        for (channel, filter) in filters.chunks_exact(taps).enumerate() {
+            let (block, lane) = (channel / lanes, channel % lanes);
+            for (tap, &w) in filter.iter().enumerate() {
+                packed[(block * taps + tap) * lanes + lane] = w;
+            }
+        }
+        let mut padded = Aligned::zeroed(isa.blocks(channels) * lanes);
+        padded[..channels].copy_from_slice(bias);
+        Self {
+            isa,
+            size,
+            filters: packed,
+            bias: padded,
+        }
+    }
+
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    pub fn blocks(&self) -> usize {
+        self.bias.len() / self.isa.lanes()
+    }
+}

@@ -1,0 +1,315 @@
+//! 1x1 convolutions, and small dense ones whose window can be read in place: a matrix product whose result is
+//! finished (bias, limit to 0..=6, residual) while it is still in registers.
+
+use super::lanes::Lanes;
+use super::last_index;
+use super::pack::{Packed, Panel};
+
+/// Floats between the windows of neighbouring outputs where the input is a picture of interleaved RGB and the
+/// stride is 2.
+pub const STEM_STEP: usize = 6;
+
+/// What is done to a sum after the bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    None,
+    Relu6,
+}
+
+/// Which pixels: `count` runs of `width` neighbouring pixels.
+#[derive(Clone, Copy, Debug)]
+pub struct Runs {
+    pub count: usize,
+    pub width: usize,
+}
+
+impl Runs {
+    pub fn one(width: usize) -> Self {
+        Self { count: 1, width }
+    }
+}
+
+/// How the windows of neighbouring pixels lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A blocked tensor: one vector apart.
+    Block,
+    /// A picture of interleaved RGB at stride 2: [`STEM_STEP`] floats apart.
+    Picture,
+}
+
+/// The input: where its first window begins, and how far apart things are, in floats.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    pub values: &'a [f32],
+    pub start: usize,
+    pub step: Step,
+    /// From one segment of the walk to the next: for a blocked tensor, from block to block.
+    pub segment_stride: usize,
+    /// From the first pixel of a run to that of the next.
+    pub run_stride: usize,
+}
+
+/// The output: where its first value goes, and how far apart things are, in floats.
+#[derive(Debug)]
+pub struct Output<'a> {
+    pub values: &'a mut [f32],
+    pub start: usize,
+    pub pixel_stride: usize,
+    pub block_stride: usize,
+    pub run_stride: usize,
+    /// Added to the result, from the same place as the result goes to in `values`.
+    pub residual: Option<&'a [f32]>,
+}
+
+/// Computes the output blocks of `panels`, which are neighbours in rising order. `output.start` is where the first pixel of the first
+/// of these blocks goes.
+///
+/// # Panics
+/// If a slice is too short for what it is said to hold.
+pub fn run(
+    weights: &Packed,
+    panels: &[Panel],
+    activation: Activation,
+    runs: Runs,
+    input: Input<'_>,
+    output: &mut Output<'_>,
+) {
+    if runs.count == 0 || runs.width == 0 {
+        return;
+    }
+    let Some(first_block) = panels.first().map(|p| p.first_block) else {
+        return;
+    };
+    let (isa, walk) = (weights.isa, weights.walk);
+    let step = match input.step {
+        Step::Block => isa.lanes(),
+        Step::Picture => STEM_STEP,
+    };
+    let reads = |segments, length| {
+        last_index(
+            input.start,
+            &[
+                (runs.count, input.run_stride),
+                (runs.width, step),
+                (segments, input.segment_stride),
+                (length, 1),
+            ],
+        )
+    };
+    let inside = |last: Option<usize>, len: usize| last.is_some_and(|last| last < len);
+    assert!(
+        inside(reads(walk.segments, walk.last), input.values.len())
+            && (walk.segments == 1
+                || inside(reads(walk.segments - 1, walk.length), input.values.len())),
+        "the input is shorter than its shape"
+    );
+    for panel in panels {
+        assert!(weights.panels.contains(panel), "a panel of other weights");
+        let blocks = (panel.first_block + panel.blocks).saturating_sub(first_block);
+        let last = last_index(
+            output.start,
+            &[
+                (runs.count, output.run_stride),
+                (runs.width, output.pixel_stride),
+                (blocks, output.block_stride),
+                (isa.lanes(), 1),
+            ],
+        );
+        assert!(
+            inside(last, output.values.len())
+                && output.residual.is_none_or(|r| inside(last, r.len())),
+            "the output is shorter than its shape"
+        );
+    }
+    let job = Job {
+        weights,
+        panels,
+        first_block,
+        activation,
+        runs,
+        input,
+        residual: output
+            .residual
+            .map_or(std::ptr::null(), |r| r[output.start..].as_ptr()),
+        output: output.values[output.start..].as_mut_ptr(),
+        pixel_stride: output.pixel_stride,
+        block_stride: output.block_stride,
+        run_stride: output.run_stride,
+    };
+    // SAFETY: the asserts above are the contract of `Job`; an `Isa` proves that the processor has the set, and
+    // `Packed` was made for it.
+    unsafe { (isa.0.pointwise)(&job) }
+}
+
+/// What [`run`] has checked.
+///
+/// Contract: for every pixel of the runs, the walk from its window stays inside `input.values`; and for every pixel
+/// and every lane of the panels' blocks, `output` plus the strides, and `residual` unless it is null, are valid.
+/// `output` overlaps no input.
+pub(super) struct Job<'a> {
+    weights: &'a Packed,
+    panels: &'a [Panel],
+    first_block: usize,
+    activation: Activation,
+    runs: Runs,
+    input: Input<'a>,
+    output: *mut f32,
+    residual: *const f32,
+    pixel_stride: usize,
+    block_stride: usize,
+    run_stride: usize,
+}
+
+/// One tile: some neighbouring pixels by some neighbouring blocks, in registers from the first to the last step.
+///
+/// Contract: that of [`Job`], for these pixels and blocks.
+pub(super) struct Tile {
+    input: *const f32,
+    segments: usize,
+    segment_stride: usize,
+    length: usize,
+    last: usize,
+    weights: *const f32,
+    bias: *const f32,
+    output: *mut f32,
+    residual: *const f32,
+    pixel_stride: usize,
+    block_stride: usize,
+    relu6: bool,
+}
+
+pub(super) type TileFn = unsafe fn(&Tile);
+
+/// Walks all tiles of a job: panel by panel, so that a panel's weights are read from near memory by all pixels but
+/// the first ones. `picture` and `block` give the tile of a shape for the two steps.
+///
+/// # Safety
+/// The contract of [`Job`]; the tiles are those of an instruction set that the processor has.
+pub(super) unsafe fn all_tiles(
+    job: &Job<'_>,
+    picture: fn(usize, usize) -> TileFn,
+    block: fn(usize, usize) -> TileFn,
+) {
+    let (weights, input, isa) = (job.weights, &job.input, job.weights.isa);
+    let lanes = isa.lanes();
+    let (tile_of, step) = match input.step {
+        Step::Block => (block, lanes),
+        Step::Picture => (picture, STEM_STEP),
+    };
+    for panel in job.panels {
+        let most = isa.0.tile_pixels_max[panel.blocks - 1];
+        let first_output = (panel.first_block - job.first_block) * job.block_stride;
+        for run in 0..job.runs.count {
+            let mut pixel = 0;
+            while pixel < job.runs.width {
+                let pixels = tile_pixels(job.runs.width - pixel, most);
+                let from = input.start + run * input.run_stride + pixel * step;
+                let to = first_output + run * job.run_stride + pixel * job.pixel_stride;
+                let tile = Tile {
+                    input: input.values[from..].as_ptr(),
+                    segments: weights.walk.segments,
+                    segment_stride: input.segment_stride,
+                    length: weights.walk.length,
+                    last: weights.walk.last,
+                    weights: weights.weights[panel.offset..].as_ptr(),
+                    bias: weights.bias[panel.first_block * lanes..].as_ptr(),
+                    // SAFETY: `to` is within the output, by the contract of `Job`.
+                    output: unsafe { job.output.add(to) },
+                    residual: if job.residual.is_null() {
+                        job.residual
+                    } else {
+                        // SAFETY: as for the output.
+                        unsafe { job.residual.add(to) }
+                    },
+                    pixel_stride: job.pixel_stride,
+                    block_stride: job.block_stride,
+                    relu6: job.activation == Activation::Relu6,
+                };
+                // SAFETY: the tile's pixels and blocks are among the job's.
+                unsafe { tile_of(pixels, panel.blocks)(&tile) };
+                pixel += pixels;
+            }
+        }
+    }
+}
+
+/// How many of the `left` pixels the next tile takes. The last two tiles share evenly what is left, because a
+/// tile of very few pixels waits for its own sums (a multiply-add takes 4 cycles).
+fn tile_pixels(left: usize, most: usize) -> usize {
+    match left {
+        _ if left <= most => left,
+        _ if left < 2 * most => left.div_ceil(2),
+        _ => most,
+    }
+}
+
+/// The innermost loop of the network: nine tenths of all multiply-adds happen here.
+///
+/// # Safety
+/// The contract of [`Tile`] for `PIXELS` pixels, whose windows are `STEP` floats apart, and `BLOCKS` blocks; the processor has the
+/// set of `V`.
+#[expect(
+    clippy::needless_range_loop,
+    reason = "index loops with constant bounds over arrays that must become registers"
+)]
+#[inline(always)]
+pub(super) unsafe fn tile<V: Lanes, const PIXELS: usize, const BLOCKS: usize, const STEP: usize>(
+    tile: &Tile,
+) {
+    // SAFETY: the bias has a vector for each block.
+    let mut sums = [[unsafe { V::load(tile.bias) }; BLOCKS]; PIXELS];
+    for block in 1..BLOCKS {
+        // SAFETY: as above.
+        let bias = unsafe { V::load(tile.bias.add(block * V::N)) };
+        for pixel in 0..PIXELS {
+            sums[pixel][block] = bias;
+        }
+    }
+    let mut weights = tile.weights;
+    for segment in 0..tile.segments {
+        // SAFETY: the segment is part of the walk.
+        let input = unsafe { tile.input.add(segment * tile.segment_stride) };
+        let length = if segment + 1 == tile.segments {
+            tile.last
+        } else {
+            tile.length
+        };
+        for i in 0..length {
+            // SAFETY: the packed weights have BLOCKS vectors for each step of the walk.
+            let mut w = [unsafe { V::load(weights) }; BLOCKS];
+            for block in 1..BLOCKS {
+                // SAFETY: as above.
+                w[block] = unsafe { V::load(weights.add(block * V::N)) };
+            }
+            // SAFETY: at most one past the end of the panel.
+            weights = unsafe { weights.add(BLOCKS * V::N) };
+            for pixel in 0..PIXELS {
+                // SAFETY: step `i` of this segment of this pixel's window.
+                let x = unsafe { V::splat(input.add(pixel * STEP + i)) };
+                for block in 0..BLOCKS {
+                    sums[pixel][block] = x.mul_add(w[block], sums[pixel][block]);
+                }
+            }
+        }
+    }
+    if tile.relu6 {
+        for pixel in 0..PIXELS {
+            for block in 0..BLOCKS {
+                sums[pixel][block] = sums[pixel][block].relu6();
+            }
+        }
+    }
+    for pixel in 0..PIXELS {
+        for block in 0..BLOCKS {
+            let at = pixel * tile.pixel_stride + block * tile.block_stride;
+            let mut sum = sums[pixel][block];
+            if !tile.residual.is_null() {
+                // SAFETY: a vector of a pixel and block of this tile.
+                sum = sum.add(unsafe { V::load(tile.residual.add(at)) });
+            }
+            // SAFETY: as above.
+            unsafe { sum.store(tile.output.add(at)) };
+        }
+    }
+}
