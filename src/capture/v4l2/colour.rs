@@ -44,7 +44,8 @@ pub(super) fn range(pixel: PixelFormat, pix: &sys::v4l2_pix_format) -> Range {
     match pix.quantization {
         sys::v4l2_quantization_V4L2_QUANTIZATION_FULL_RANGE => Range::Full,
         sys::v4l2_quantization_V4L2_QUANTIZATION_LIM_RANGE => Range::Limited,
-        _ if pixel == PixelFormat::Rgb24 => Range::Full,
+        // The macro has limited range for grey as for all luma; sensors, and vivid, give all 256 levels.
+        _ if matches!(pixel, PixelFormat::Rgb24 | PixelFormat::Grey) => Range::Full,
         _ if pix.colorspace == sys::v4l2_colorspace_V4L2_COLORSPACE_JPEG => Range::Full,
         _ => Range::Limited,
     }
@@ -143,7 +144,8 @@ mod tests {
     }
 
     #[test]
-    fn rgb_is_full_range_by_default() {
+    fn rgb_and_grey_are_full_range_by_default() {
         assert_eq!(range(PixelFormat::Rgb24, &pix(0, 0, 0)), Range::Full);
+        assert_eq!(range(PixelFormat::Grey, &pix(0, 0, 0)), Range::Full);
     }
 }

@@ -31,8 +31,9 @@ pub struct V4l2Config {
     /// True: refuse to start unless the camera grants exactly this size and rate. False: take the nearest
     /// and say so. Default true.
     pub exact: bool,
-    /// Driver buffers, 3 ..= 32. One is being read, one waits to be read, and the driver needs one to fill
-    /// and one to go on with; the rest is slack. Default 4.
+    /// Driver buffers, 3 ..= 32. With a reader on another thread: one is being read, one waits to be read, one
+    /// may be on its way back, and one is with the driver; a driver that must have the next one before it lets
+    /// go of the last needs 5. Default 4.
     #[serde(deserialize_with = "in_range::<_, 3, 32>")]
     pub buffers: u32,
     /// What happens to frames that the driver flags as damaged or that are too short. Default `"drop"`.

@@ -58,7 +58,7 @@ pub struct V4l2Source {
 }
 
 impl V4l2Source {
-    /// Opens the camera, sets its controls, agrees on a format and takes its buffers.
+    /// Opens the camera, agrees on a format, sets its controls and takes its buffers.
     ///
     /// Errors: no such node ([`Kind::NoDevice`](crate::error::Kind)), not allowed (`Permission`), in use
     /// (`Busy`), not a camera or not with this format (`Unsupported`), a control that it does not have or a
@@ -67,8 +67,6 @@ impl V4l2Source {
         let node = Node::open(&config.device)?;
         let card = capture_node(&node)?.card;
         let agreed = negotiate::negotiate(&node, config)?;
-        // After the format: drivers may reset controls, and which have an effect may depend on it.
-        controls::apply(&node, config)?;
         let least = match agreed.format.stride {
             0 => 1, // JPEG: the driver knows how large its pictures get.
             _ => agreed.format.frame_bytes(),
@@ -91,8 +89,7 @@ impl V4l2Source {
         self.differs.as_deref()
     }
 
-    /// Buffers that the driver holds and can fill. While streaming it has at least two of four, so it never
-    /// has to drop a frame for want of a buffer.
+    /// Buffers that the driver has. While it has one it drops no frame for want of a buffer.
     pub fn queued(&self) -> usize {
         self.buffers.queued()
     }

@@ -12,7 +12,7 @@ use v4l::v4l_sys as sys;
 
 use super::config::V4l2Config;
 use super::node::{self, CAPTURE, Node, Plain};
-use super::{busy, colour, offers};
+use super::{busy, colour, controls, offers};
 use crate::error::{Fault, Kind, Result};
 use crate::frame::{FrameFormat, PixelFormat};
 use crate::units::Hertz;
@@ -30,30 +30,47 @@ pub(super) struct Agreed {
 /// A rate is granted when it is within this part of what was asked: a "30 Hz" camera may run at 30000/1001.
 const RATE_TOLERANCE: f64 = 0.005;
 
-/// Sets the camera to the first format in the list that it grants as asked.
+/// Sets the camera to the first format in the list that it grants as asked, and sets its controls.
 pub(super) fn negotiate(node: &Node, config: &V4l2Config) -> Result<Agreed> {
+    let mut grant = choose(node, config)?;
+    // After the format: it may reset controls, and the limits of an exposure follow from the rate.
+    controls::apply(node, config)?;
+    // A control may change what the format means: vivid's colour space does.
+    let pix = node
+        .format()
+        .map_err(|e| device_fault(node, "tell its format", &e))?;
+    let size = |p: &sys::v4l2_pix_format| (p.pixelformat, p.width, p.height);
+    if size(&pix) != size(&grant.pix) {
+        return Err(Fault::new(
+            Kind::Config,
+            format!("the camera {} changed its format", node.path().display()),
+            format!("it was {grant}, and is another after the controls were set"),
+            "leave the control that does that out of `controls`",
+        ));
+    }
+    grant.pix = pix;
+    Ok(grant.agreed(config))
+}
+
+/// The first format that is granted as asked, or, if that may be, the nearest.
+fn choose(node: &Node, config: &V4l2Config) -> Result<Grant> {
     let mut granted = Vec::new();
     for &pixel in &config.formats {
         let Some(grant) = ask(node, config, pixel)? else {
             continue;
         };
         if grant.cost == 0 {
-            return Ok(grant.agreed(config));
+            return Ok(grant);
         }
         granted.push(grant);
     }
-    if config.exact {
-        return Err(refusal(node, config, &granted));
-    }
-    // The first of the nearest, which is the one that stands first in the configuration.
+    // Of equally near ones the first, which stands first in the configuration.
     let nearest = granted.iter().min_by_key(|g| g.cost).map(|g| g.pixel);
     match nearest {
-        Some(pixel) => match ask(node, config, pixel)? {
-            Some(grant) => Ok(grant.agreed(config)),
-            None => Err(refusal(node, config, &granted)),
-        },
-        None => Err(refusal(node, config, &granted)),
+        Some(pixel) if !config.exact => ask(node, config, pixel)?,
+        _ => None,
     }
+    .ok_or_else(|| refusal(node, config, &granted))
 }
 
 /// The driver's answer to one format.
@@ -90,7 +107,12 @@ fn ask(node: &Node, config: &V4l2Config, pixel: PixelFormat) -> Result<Option<Gr
     if pix.pixelformat != u32::from_le_bytes(pixel.fourcc()) || !whole_pictures(pix.field) {
         return Ok(None);
     }
-    let rate = set_rate(node, config.rate).map_err(|e| failed("set its rate", &e))?;
+    // Left to themselves, drivers grant the next faster rate, however far.
+    let wanted = match config.exact {
+        true => config.rate,
+        false => offers::nearest_rate(node, &pix, config.rate),
+    };
+    let rate = set_rate(node, wanted).map_err(|e| failed("set its rate", &e))?;
     let cost = cost(config, &pix, rate);
     Ok(Some(Grant {
         pixel,

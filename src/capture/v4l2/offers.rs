@@ -150,6 +150,16 @@ fn rates(node: &Node, fourcc: u32, size: (u32, u32)) -> Rates {
     Rates::These(all)
 }
 
+/// The rate nearest to `wanted` that the driver lists for this format and size; `wanted` where it lists none.
+pub(super) fn nearest_rate(node: &Node, pix: &sys::v4l2_pix_format, wanted: Hertz) -> Hertz {
+    let Rates::These(listed) = rates(node, pix.pixelformat, (pix.width, pix.height)) else {
+        return wanted;
+    };
+    let off = |rate: &Hertz| (rate.get() / wanted.get()).ln().abs();
+    let nearest = listed.into_iter().min_by(|a, b| off(a).total_cmp(&off(b)));
+    nearest.unwrap_or(wanted)
+}
+
 /// The rate of a frame interval; drivers write 0/0 for "not known".
 pub(super) fn rate_of(interval: sys::v4l2_fract) -> Option<Hertz> {
     Hertz::new(f64::from(interval.denominator) / f64::from(interval.numerator))
