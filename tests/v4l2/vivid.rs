@@ -719,8 +719,12 @@ fn a_camera_that_someone_streams_from_is_busy_and_says_who() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let said = BufReader::new(holder.stdout.take().unwrap()).lines();
-    assert!(said.map_while(Result::ok).any(|line| line == "streaming"));
+    let mut said = BufReader::new(holder.stdout.take().unwrap()).lines();
+    assert!(
+        said.by_ref()
+            .map_while(Result::ok)
+            .any(|line| line == "streaming")
+    );
 
     let fault = V4l2Source::open(&config(PixelFormat::Yuyv), 0).unwrap_err();
     assert_eq!(fault.kind, Kind::Busy, "{fault}");

@@ -80,8 +80,6 @@ impl Arrivals {
         capacity: usize,
         now: MonoTime,
     ) -> FrameMeta {
-        let counters = Arc::clone(&self.counters);
-        counters.produced.add(1);
         let (seq, gap, repeated) = self.number(buffer.sequence);
         // A driver cannot have written more than there is.
         let bytes_used = buffer
@@ -108,6 +106,8 @@ impl Arrivals {
             self.last_stamp = Some(stamp);
             self.shortest = self.shortest.min(now - stamp);
         }
+        let counters = &self.counters;
+        counters.produced.add(1);
         counters.gaps.add(u64::from(gap));
         counters.error_flagged.add(u64::from(meta.marks.error));
         counters.short.add(u64::from(meta.marks.short));

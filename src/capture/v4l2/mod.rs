@@ -186,7 +186,6 @@ impl Source for V4l2Source {
     }
 
     fn take(&mut self, now: MonoTime) -> Result<Option<Slot<Filled>>, StepError> {
-        let counters = Arc::clone(self.arrivals.counters());
         let mut newest: Option<Slot<Filled>> = None;
         // BOUND: one turn a buffer; a camera that fills them faster than this takes them is read on next time.
         for _ in 0..self.buffers.count() {
@@ -200,10 +199,10 @@ impl Source for V4l2Source {
             };
             let meta = self.arrivals.describe(&note, slot.capacity(), now);
             if !self.arrivals.is_usable(&meta) {
-                counters.unusable.add(1);
+                self.arrivals.counters().unusable.add(1);
                 self.buffers.bring_home(slot);
             } else if let Some(older) = newest.replace(slot.fill(meta)) {
-                counters.drained.add(1);
+                self.arrivals.counters().drained.add(1);
                 self.buffers.bring_home(older.empty());
             }
         }
@@ -211,7 +210,7 @@ impl Source for V4l2Source {
         match newest {
             // What came before the loss is still worth having; the next `wait` reports it.
             Some(frame) => {
-                counters.taken.add(1);
+                self.arrivals.counters().taken.add(1);
                 Ok(Some(frame))
             }
             None if self.lost => Err(StepError::DeviceLost),
