@@ -13,8 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use reflexarc::error::{Fault, Kind};
+use reflexarc::language::{self, MiniLm};
 use reflexarc::models::catalog::{PACKAGES, Package};
-use reflexarc::models::{self, Group, Progress, State, Store, Which, class_names, legacy_torch};
+use reflexarc::models::{
+    self, ClassEmbeddings, Group, Progress, State, Store, Which, class_names, legacy_torch,
+};
 
 const RUN: &[Group] = &[Group::Run];
 
@@ -366,6 +369,46 @@ fn the_class_names_stand_in_the_encoders_order() {
     );
     let synonyms: Vec<_> = class_names::synonyms(&names[281]).collect();
     assert_eq!(synonyms, ["tabby", "tabby cat"]);
+}
+
+#[test]
+fn an_instruction_is_nearest_to_the_class_that_it_names() {
+    language::keep_candle_on_this_thread();
+    models::ensure(RUN).unwrap();
+    let encoder = MiniLm::load(&models::path(models::TEXT_ENCODER)).unwrap();
+    let classes = models::class_embeddings().unwrap();
+    let mut similarities = [0.0; class_names::CLASS_COUNT];
+    for (instruction, class) in [
+        ("look at the submarine", 833),
+        ("look at the tabby cat", 281),
+        ("find the motor scooter", 670),
+        ("show me the espresso", 967),
+        ("look at the banana", 954),
+    ] {
+        let embedding = encoder.encode(instruction).unwrap();
+        classes.similarities(&embedding, &mut similarities);
+        let best =
+            (0..similarities.len()).max_by(|&a, &b| similarities[a].total_cmp(&similarities[b]));
+        assert_eq!(best, Some(class), "{instruction}");
+    }
+}
+
+#[test]
+fn class_embeddings_are_computed_once_and_then_read() {
+    models::ensure(RUN).unwrap();
+    let computed = models::class_embeddings().unwrap();
+    let file = models::path(models::class_embeddings::FILE);
+    let before = fs::metadata(&file).unwrap().modified().unwrap();
+    assert_eq!(models::class_embeddings().unwrap(), computed);
+    assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), before);
+    // The rows are what the encoder says of the synonyms, in the order of the classes.
+    let encoder = MiniLm::load(&models::path(models::TEXT_ENCODER)).unwrap();
+    let names = class_names::load(&models::path(models::CLASS_NAMES)).unwrap();
+    let few = ClassEmbeddings::compute(&encoder, &names[..5]).unwrap();
+    for ((class, row), (few_class, few_row)) in computed.rows().zip(few.rows()) {
+        assert_eq!(class, few_class);
+        assert!(row.iter().zip(few_row).all(|(a, b)| (a - b).abs() < 1e-5));
+    }
 }
 
 #[test]

@@ -1,5 +1,14 @@
 //! Instructions: text in, embedding out.
 
+/// Keeps the tensor library on the thread that asks.
+mod candle_threads;
+
+/// The text encoder.
+pub mod minilm;
+
+pub use candle_threads::{keep_candle_on_this_thread, limit_candle};
+pub use minilm::MiniLm;
+
 use crate::units::MonoTime;
 
 /// Values of a sentence embedding (all-MiniLM-L6-v2).

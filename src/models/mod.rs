@@ -15,6 +15,9 @@ use crate::error::Result;
 /// What is fetched: packages, members, hashes.
 pub mod catalog;
 
+/// The class names as sentence embeddings.
+pub mod class_embeddings;
+
 /// The 1000 names that the vision encoder's classes have.
 pub mod class_names;
 
@@ -31,6 +34,7 @@ pub mod store;
 mod tools;
 
 pub use catalog::Group;
+pub use class_embeddings::{ClassEmbeddings, class_embeddings};
 pub use progress::Progress;
 pub use store::{Listed, State, Store, Which};
 

@@ -167,7 +167,7 @@ impl Store {
     }
 
     /// Waits for other processes that fetch into the same cache.
-    fn lock(&self, progress: &mut Progress) -> Result<File> {
+    pub(super) fn lock(&self, progress: &mut Progress) -> Result<File> {
         let path = self.dir.join(LOCK);
         let file = OpenOptions::new()
             .create(true)
@@ -365,7 +365,7 @@ impl Drop for Staging {
 }
 
 /// Makes `from` durable and renames it to `to`: after a power cut `to` is the old file or the new one.
-fn place(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn place(from: &Path, to: &Path) -> io::Result<()> {
     let parent = to.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent)?;
     File::open(from)?.sync_all()?;
@@ -374,7 +374,7 @@ fn place(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// The SHA-256 of a file's bytes, in hexadecimal; none if they cannot be read.
-pub(super) fn hash(mut file: File) -> Option<String> {
+fn hash(mut file: File) -> Option<String> {
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
