@@ -3,6 +3,12 @@
 /// Cameras through V4L2.
 pub mod v4l2;
 
+/// Recordings and pictures.
+pub mod file;
+
+/// A source in one word.
+pub mod spec;
+
 /// A camera made of arithmetic.
 pub mod synthetic;
 

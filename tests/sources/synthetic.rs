@@ -2,6 +2,7 @@
 //! tests that say so.
 
 use reflexarc::capture::synthetic::{SyntheticConfig, SyntheticSource, When, embedded};
+use reflexarc::capture::v4l2::Damaged;
 use reflexarc::capture::{Pace, Readiness, Source, SourceCounters};
 use reflexarc::clock;
 use reflexarc::features::FrameView;
@@ -242,7 +243,7 @@ fn error_flags_and_short_frames_are_dropped_and_counted_or_passed_and_marked() {
     assert_accounts(&c, 0);
 
     let config = SyntheticConfig {
-        pass_damaged: true,
+        damaged: Damaged::Use,
         ..config
     };
     let (run, source) = play(&config);

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::code;
 use crate::capture::Pace;
+use crate::capture::v4l2::Damaged;
 use crate::frame::{FrameFormat, PixelFormat};
 use crate::units::{Hertz, Nanos};
 
@@ -55,9 +56,8 @@ pub struct SyntheticConfig {
     pub future_stamps: When,
     /// How far in the future, up to 1 min. Default 100 ms.
     pub future_by: Nanos,
-    /// Pass frames with an error flag or too few bytes on, marked, instead of dropping them as unusable.
-    /// Default false.
-    pub pass_damaged: bool,
+    /// What happens to frames with an error flag or too few bytes: `drop` (default) or `use`.
+    pub damaged: Damaged,
 }
 
 impl Default for SyntheticConfig {
@@ -83,7 +83,7 @@ impl Default for SyntheticConfig {
             repeats: When::Never,
             future_stamps: When::Never,
             future_by: Nanos::from_millis(100),
-            pass_damaged: false,
+            damaged: Damaged::Drop,
         }
     }
 }

@@ -22,6 +22,7 @@ pub use self::config::{SyntheticConfig, When};
 use self::jpeg::JpegPattern;
 use self::pattern::{Pattern, Square};
 use self::schedule::{Exposure, Schedule};
+use crate::capture::v4l2::Damaged;
 use crate::capture::{Pace, Readiness, Source, SourceCounters};
 use crate::clock;
 use crate::error::{Fault, Kind, Result, StepError};
@@ -203,7 +204,7 @@ impl SyntheticSource {
         self.counters.short.add(u64::from(meta.marks.short));
         self.counters.repeated.add(u64::from(meta.marks.repeated));
         let slot = slot.fill(meta);
-        if (exposure.error || exposure.short) && !self.config.pass_damaged {
+        if (exposure.error || exposure.short) && self.config.damaged == Damaged::Drop {
             self.counters.unusable.add(1);
             self.free.push(slot.empty());
         } else {
@@ -320,10 +321,10 @@ impl Source for SyntheticSource {
             if fastest && next.due <= now {
                 return Ok(Readiness::Ready);
             }
+            self.prepare();
             if now >= deadline {
                 return Ok(Readiness::TimedOut);
             }
-            self.prepare();
             clock::sleep_until(next.due.min(deadline));
         }
     }
