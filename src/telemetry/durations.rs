@@ -137,6 +137,9 @@ impl Durations {
             .map(|(quantile, ns)| (quantile, ns.min(self.max)))
             .collect();
         points.dedup_by_key(|point| point.1);
+        if points.last().is_some_and(|last| last.0 < 1.0) {
+            points.push((1.0, self.max));
+        }
         points
     }
 
@@ -149,4 +152,9 @@ impl Durations {
     pub fn histogram(&self) -> &Histogram<u64> {
         &self.counts
     }
+}
+
+/// A measured number as a duration, to be read by people.
+pub fn duration(ns: u64) -> Nanos {
+    Nanos(i64::try_from(ns).unwrap_or(i64::MAX))
 }

@@ -33,3 +33,18 @@ pub mod changes;
 
 /// What a run must reach.
 pub mod goals;
+
+/// What each thread costs.
+pub mod threads;
+
+/// The machine, the kernel and the build.
+pub mod environment;
+
+/// The report of a run: as data, as a page, as text, as interval logs.
+pub mod report;
+
+/// Numbers and tables for the terminal.
+mod columns;
+
+/// The table that is redrawn while the run goes on.
+pub mod live;

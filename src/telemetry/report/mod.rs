@@ -1,0 +1,36 @@
+#![doc = include_str!("schema.md")]
+
+/// Every field of `report.json`.
+pub mod data;
+
+/// From measurements and facts to a report.
+pub mod assemble;
+
+/// The folder, whole or not at all.
+pub mod folder;
+
+/// The page.
+pub mod html;
+
+/// The page's tables.
+mod tables;
+
+/// The page's plots.
+mod plot;
+
+/// Axes of plots.
+mod axis;
+
+/// Logs for the HdrHistogram tools.
+pub mod hlog;
+
+/// In the terminal, and read back.
+pub mod text;
+
+/// Wall-clock times.
+pub mod utc;
+
+pub use assemble::Facts;
+pub use data::{LinkReport, Report, RunInfo, SourceReport, ThreadReport, Verdict};
+pub use folder::{Place, ReportFolder};
+pub use text::render;
