@@ -1,6 +1,6 @@
 //! The housekeeping end of telemetry: empties the probes and keeps what they said.
 //!
-//! Thread: housekeeping. Allocates: for each probe, and up to the bounds of [`Measured`]. Blocks: no.
+//! Thread: housekeeping. Allocates: for each probe, and up to the bounds of `Measured`. Blocks: no.
 //! Locks: no. Syscalls: no.
 
 use crate::link::EveryReader;

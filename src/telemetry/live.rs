@@ -10,11 +10,12 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
+use crate::action::Rung;
 use crate::telemetry::columns::{align, fit, short};
 use crate::telemetry::durations::Quantiles;
 use crate::telemetry::goals::GoalsConfig;
 use crate::telemetry::measured::Measured;
-use crate::telemetry::report::assemble::{elements, end_to_end, rung_name, stages};
+use crate::telemetry::report::assemble::{elements, end_to_end, stages};
 use crate::telemetry::report::data::{LinkReport, Report};
 use crate::telemetry::report::text::{by_reason, stage_lines, text};
 use crate::units::{MonoTime, Nanos};
@@ -331,8 +332,8 @@ fn dropped(view: &LiveView) -> (Paint, String) {
 
 fn rung(measured: &Measured) -> (Paint, String) {
     let [fresh, tail, hold, stop] = measured.rungs.ticks;
-    let now = measured.rungs.now.map_or("-", rung_name);
-    let fallen = matches!(now, "hold" | "safe stop");
+    let now = measured.rungs.now.map_or("-", Rung::name);
+    let fallen = matches!(measured.rungs.now, Some(Rung::Hold | Rung::SafeStop));
     let text = format!(
         "rung         {now} (beats: {fresh} fresh, {tail} tail, {hold} hold, {stop} safe stop, {} skipped)",
         measured.missed_ticks
@@ -352,7 +353,7 @@ fn line(now: MonoTime, measured: &Measured, view: &LiveView) -> String {
         show(q.p99_ns),
         show(q.max_ns),
         q.count,
-        measured.rungs.now.map_or("-", rung_name),
+        measured.rungs.now.map_or("-", Rung::name),
     );
     if !view.policy.is_empty() {
         text.push_str(&format!("  {}", view.policy));

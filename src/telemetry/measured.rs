@@ -139,7 +139,7 @@ impl Elements {
 #[derive(Debug, Default)]
 pub struct Rungs {
     /// Beats played from each rung, in the order of [`Rung`].
-    pub ticks: [u64; 4],
+    pub ticks: [u64; Rung::COUNT],
     pub changes: Changes<(MonoTime, Rung, Rung)>,
     pub now: Option<Rung>,
 }

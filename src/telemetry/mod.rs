@@ -1,7 +1,7 @@
 //! What is measured: samples from the way, histograms, the live table, the report.
 //!
-//! A thread of the way tells its [`probe::Probe`] what happened, as one [`record::Record`]; the housekeeping
-//! thread's [`collect::Collector`] makes histograms of it. Nothing on the way waits for that: a record that
+//! A thread of the way tells its `Probe` what happened, as one `Record`; the housekeeping
+//! thread's `Collector` makes histograms of it. Nothing on the way waits for that: a record that
 //! finds the ring full is lost, and the report says how many were.
 
 /// The instants of one frame's way.

@@ -3,7 +3,7 @@
 //! Thread: any. Allocates: no. Blocks: no. Locks: no. Syscalls: no.
 //!
 //! A record holds instants, never differences: which differences mean something is decided in one
-//! place, the [`Collector`](super::collect::Collector).
+//! place, the [`Collector`](crate::telemetry::collect::Collector).
 
 use crate::action::Rung;
 use crate::error::StepError;

@@ -6,7 +6,7 @@
 //! intervals still have true percentiles and the interval log has the whole truth. When the intervals
 //! run out, neighbours are merged and intervals become twice as long.
 //!
-//! [`Durations`]: super::durations::Durations
+//! [`Durations`]: crate::telemetry::durations::Durations
 
 use crate::units::{MonoTime, Nanos};
 

@@ -1,10 +1,9 @@
-//! Makes a [`Report`] of what was measured and of the facts that only the pipeline knows.
+//! Makes a `Report` of what was measured and of the facts that only the pipeline knows.
 //!
 //! Thread: housekeeping, after the run. Allocates: yes. Reads no clock.
 
 use std::collections::BTreeMap;
 
-use crate::action::Rung;
 use crate::policy::Phase;
 use crate::telemetry::collect::Collector;
 use crate::telemetry::durations::Durations;
@@ -190,8 +189,8 @@ fn rungs(m: &Measured) -> RungsReport {
         changes: changes
             .map(|(at, from, to)| RungChange {
                 at_ns: since(m.began, *at),
-                from: rung_name(*from).to_owned(),
-                to: rung_name(*to).to_owned(),
+                from: from.name().to_owned(),
+                to: to.name().to_owned(),
             })
             .collect(),
         changes_count: m.rungs.changes.count(),
@@ -394,15 +393,5 @@ pub fn phase_name(phase: Phase) -> &'static str {
         Phase::Tracking => "tracking",
         Phase::Locked => "locked",
         Phase::NotFound => "not found",
-    }
-}
-
-/// As in the report and the live table.
-pub fn rung_name(rung: Rung) -> &'static str {
-    match rung {
-        Rung::Fresh => "fresh",
-        Rung::Tail => "tail",
-        Rung::Hold => "hold",
-        Rung::SafeStop => "safe stop",
     }
 }

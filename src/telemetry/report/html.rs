@@ -1,6 +1,6 @@
 //! The report as one page: no script, nothing fetched, light and dark.
 //!
-//! A pure function of [`Report`], so a page can be made again from a `report.json`.
+//! A pure function of a `Report`, so a page can be made again from a `report.json`.
 
 use std::fmt::Write as _;
 
@@ -323,7 +323,7 @@ fn events(report: &Report) -> Vec<Event> {
     let falls = report.rungs.changes.iter().map(|change| Event {
         at_ns: change.at_ns,
         text: format!("{} to {}", change.from, change.to),
-        bad: matches!(change.to.as_str(), "hold" | "safe stop"),
+        bad: matches!(change.to.as_str(), "hold" | "stop"),
     });
     let instructions = report.instructions.ways.iter().filter_map(|way| {
         Some(Event {
