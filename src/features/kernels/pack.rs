@@ -125,24 +125,22 @@ impl Packed {
 
 /// Cuts `blocks` output blocks into panels.
 ///
-/// A tile of `p` pixels and `b` blocks does `p * b` multiply-adds with `p + b` loads, so square tiles are best; but one that has
-/// fewer pixels than its shape allows leaves registers unused. So the panel width is the one whose
-/// tiles can be filled by runs of `run_pixels`; a rest of one block is avoided, as its tiles need a
-/// load for each multiply-add.
+/// A tile of `p` pixels and `b` blocks does `p * b` multiply-adds with `p + b` loads. The most multiply-adds keep the processor
+/// busy, so the width is the narrowest whose tiles hold the most sums when a run has `run_pixels` pixels. A
+/// rest of a single block would be the worst tile; where a panel is wide enough the last two share what is left.
 fn panels(isa: Isa, blocks: usize, steps: usize, run_pixels: usize) -> Vec<Panel> {
     let most = isa.0.tile_pixels_max;
-    // The widest panel that still has all its pixels, of those that hold the most sums.
-    let wide = (1..=most.len())
-        .max_by_key(|&b| most[b - 1].min(run_pixels) * b)
-        .unwrap_or(1);
+    let sums = |width: usize| most[width - 1].min(run_pixels) * width;
+    let widest = (1..=most.len()).rev().max_by_key(|&width| sums(width));
+    let widest = widest.unwrap_or(1);
     let mut panels = Vec::new();
     let (mut first_block, mut offset) = (0, 0);
     while first_block < blocks {
         let left = blocks - first_block;
-        let width = match left {
-            _ if left == wide + 1 && wide > 2 => left.div_ceil(2),
-            _ if left == wide + 1 && most.len() > wide => wide + 1,
-            _ => left.min(wide),
+        let width = if left == widest + 1 && widest > 2 {
+            left.div_ceil(2)
+        } else {
+            left.min(widest)
         };
         panels.push(Panel {
             first_block,
