@@ -15,6 +15,9 @@ pub mod clock;
 /// Errors that explain themselves.
 pub mod error;
 
+/// Angles, poses and the pinhole lens of a pan-tilt camera.
+pub mod lens;
+
 /// What is known about a frame besides its bytes.
 pub mod frame;
 
@@ -29,6 +32,9 @@ pub mod rt;
 
 /// Where frames come from.
 pub mod capture;
+
+/// A closed loop without hardware.
+pub mod scene;
 
 /// From frame to feature map.
 pub mod features;
