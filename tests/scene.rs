@@ -20,12 +20,7 @@ use reflexarc::sensor::{DOF_MAX, SensorSource};
 use reflexarc::units::{Hertz, MonoTime, Nanos};
 
 fn models() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"),
-        PathBuf::from,
-    );
-    std::env::var_os("REFLEXARC_MODELS")
-        .map_or_else(|| cache.join("reflexarc/models"), PathBuf::from)
+    reflexarc::models::cache_dir()
 }
 
 /// A small, quick scene.
