@@ -54,8 +54,8 @@ impl Encoded {
     }
 }
 
-/// The model with its tokenizer.
-#[derive(Debug)]
+/// The model with its tokenizer. A clone shares the weights.
+#[derive(Clone, Debug)]
 pub struct MiniLm {
     tokenizer: Tokenizer,
     unknown: u32,
@@ -198,7 +198,7 @@ fn unit_length(values: &[f32]) -> Result<[f32; EMBEDDING_LEN]> {
 }
 
 /// Layer normalisation over the last dimension.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Norm {
     weight: Tensor,
     bias: Tensor,
@@ -212,7 +212,7 @@ impl Norm {
 
 /// `x W + b`, with `W` stored so that rows of `x` meet rows of `W`: 1.1 to 1.25 times faster at batch 1
 /// than the file's order, which candle would have to walk by columns.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Linear {
     weight: Tensor,
     bias: Tensor,
@@ -228,7 +228,7 @@ impl Linear {
 }
 
 /// Self-attention and a two-layer network, each added to its input and normalised.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Layer {
     /// Queries, keys and values in one product.
     qkv: Linear,

@@ -3,11 +3,19 @@
 /// Keeps the tensor library on the thread that asks.
 mod candle_threads;
 
+/// From the sources through the encoder to the link.
+mod listen;
+
 /// The text encoder.
 pub mod minilm;
 
+/// Where instructions come from.
+pub mod sources;
+
 pub use candle_threads::{keep_candle_on_this_thread, limit_candle};
+pub use listen::{Language, LanguageTotals, Notes};
 pub use minilm::MiniLm;
+pub use sources::LanguageConfig;
 
 use crate::units::MonoTime;
 
