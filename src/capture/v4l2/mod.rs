@@ -3,9 +3,9 @@
 //!
 //! Thread: capture. Allocates: in `open`. Blocks: in `wait` only. Locks: no. Syscalls: `ppoll`, `ioctl`.
 //!
-//! In the order in which a frame meets them: [`node`] is the door to the driver, [`negotiate`] agrees on a
-//! format, [`buffers`] knows which slot the driver has, [`arrival`] describes what came. [`controls`],
-//! [`offers`] and [`list`] are for setting up and for people.
+//! In the order in which a frame meets them: `node` is the door to the driver, `negotiate` agrees on a
+//! format, `buffers` knows which slot the driver has, `arrival` describes what came. `controls`,
+//! `offers` and `list` are for setting up and for people.
 //!
 //! A camera that is lost is lost for this source: `wait` and `take` say so from then on. To go on, drop the
 //! source and open the node again. The kernel lets go of the old node only when its last buffer is unmapped,
