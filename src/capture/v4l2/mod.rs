@@ -7,6 +7,9 @@
 //! format, `buffers` knows which slot the driver has, `arrival` describes what came. `controls`,
 //! `offers` and `list` are for setting up and for people.
 //!
+//! The reader gets the newest frame. If the driver ran out of buffers meanwhile, even the newest is old: then
+//! all go back, and the next one is taken.
+//!
 //! A camera that is lost is lost for this source: `wait` and `take` say so from then on. To go on, drop the
 //! source and open the node again. The kernel lets go of the old node only when its last buffer is unmapped,
 //! so slots that are out must come back (to whichever source is there: one that is not its own is unmapped)
@@ -55,6 +58,8 @@ pub struct V4l2Source {
     buffers: Buffers,
     streaming: bool,
     lost: bool,
+    /// The last `take` put everything back for being old.
+    renewed: bool,
 }
 
 impl V4l2Source {
@@ -81,6 +86,7 @@ impl V4l2Source {
             buffers,
             streaming: false,
             lost: false,
+            renewed: false,
         })
     }
 
@@ -92,6 +98,17 @@ impl V4l2Source {
     /// Buffers that the driver has. While it has one it drops no frame for want of a buffer.
     pub fn queued(&self) -> usize {
         self.buffers.queued()
+    }
+
+    /// True when the driver ran out of buffers and has had to lose a frame since it filled the newest. That
+    /// happens when the caller stayed away for long, as one does that runs a slow model on the capture thread.
+    /// A frame from now is less than a period away, and worth more than one that is older than that.
+    fn is_behind(&self, now: MonoTime) -> bool {
+        let lost_one = || {
+            let period = self.rate?.period();
+            Some(now > self.arrivals.next_due(period)? + period)
+        };
+        self.buffers.queued() == 0 && lost_one() == Some(true)
     }
 
     /// Gives the driver what is home. A refused buffer stays home and is tried again at the next call.
@@ -152,7 +169,7 @@ impl Source for V4l2Source {
     }
 
     fn start(&mut self) -> Result<()> {
-        self.lost = false;
+        (self.lost, self.renewed) = (false, false);
         self.arrivals.begin(clock::now());
         let started = self
             .buffers
@@ -205,6 +222,14 @@ impl Source for V4l2Source {
                 self.arrivals.counters().drained.add(1);
                 self.buffers.bring_home(older.empty());
             }
+        }
+        // Once in a row only: a caller who is always late still gets frames.
+        self.renewed = newest.is_some() && !self.renewed && !self.lost && self.is_behind(now);
+        if self.renewed
+            && let Some(old) = newest.take()
+        {
+            self.arrivals.counters().drained.add(1);
+            self.buffers.bring_home(old.empty());
         }
         self.queue_home();
         match newest {
