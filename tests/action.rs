@@ -12,8 +12,12 @@ use reflexarc::action::config::{ActionConfig, Mode, PerJoint, SafeAction};
 use reflexarc::action::player::{Played, Player};
 use reflexarc::action::{CHUNK_STEPS_MAX, Chunk, Refusal, Rung};
 use reflexarc::error::Kind;
+use reflexarc::rt::memory::{self, Ledgers};
 use reflexarc::telemetry::trace::Trace;
 use reflexarc::units::{Hertz, MonoTime, Nanos};
+
+#[global_allocator]
+static ALLOCATOR: Ledgers = Ledgers;
 
 const START: MonoTime = MonoTime(1_000_000_000_000);
 const MS: i64 = 1_000_000;
@@ -502,6 +506,26 @@ fn the_same_chunks_at_the_same_ticks_give_the_same_actions() {
 }
 
 #[test]
+fn no_tick_allocates_whatever_comes() {
+    let mut random = Random(9);
+    let config = ActionConfig {
+        latch: false,
+        ..config()
+    };
+    let mut player = Player::new(&config, 5, &[]).unwrap();
+    let ledger = memory::open_ledger();
+    let mut now = START;
+    for tick in 0..5000 {
+        now += random.ms(1, 40) * if random.below(100) == 0 { 100 } else { 1 };
+        let newest = (random.below(2) == 0).then(|| any_chunk(&mut random, 5, now));
+        let before = ledger.totals();
+        player.tick(tick, now, newest.as_ref());
+        assert_eq!(ledger.totals(), before, "tick {tick}");
+    }
+    assert!(player.counters().ticks.iter().all(|count| count.get() > 0));
+}
+
+#[test]
 fn wrong_settings_are_refused_with_what_why_and_fix() {
     let refused = |change: &dyn Fn(&mut ActionConfig), dof, start: &[f32]| {
         let mut config = config();
@@ -577,6 +601,7 @@ mod sinks {
     use reflexarc::action::sinks::{Form, SinkConfig, open};
     use reflexarc::action::{Action, Rung, Sink};
     use reflexarc::error::{Fault, Kind, StepError};
+    use reflexarc::rt::memory;
     use reflexarc::units::{Hertz, MonoTime};
     use reflexarc::wire::{Message, stream};
 
@@ -787,6 +812,35 @@ mod sinks {
             .collect();
         assert_eq!(ticks, sent, "what was taken arrives whole and in order");
         assert!(refused > 0 && sent.len() > 10);
+    }
+
+    #[test]
+    fn no_write_allocates() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("actions.sock");
+        let unix = UnixDatagram::bind(&path).unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (_cable, port) = pty();
+        let ledger = memory::open_ledger();
+        for line in [
+            "null".to_owned(),
+            format!("json:{}", folder.path().join("actions.jsonl").display()),
+            format!("udp:{}", udp.local_addr().unwrap()),
+            format!("udp+json:{}", udp.local_addr().unwrap()),
+            format!("unix+json:{}", path.display()),
+            format!("serial+json:{}@921600", port.display()),
+        ] {
+            let mut sink = opened(&line).unwrap();
+            let before = ledger.totals();
+            // Far more than any buffer holds, so that refusals are among them.
+            let refused = (0..5000)
+                .filter(|tick| sink.write(&action(*tick)).is_err())
+                .count();
+            assert_eq!(ledger.totals(), before, "{line}");
+            let fills_up = ["unix", "serial"].iter().any(|kind| line.starts_with(kind));
+            assert!(!fills_up || refused > 0, "{line}");
+        }
+        drop(unix);
     }
 
     #[test]

@@ -1,7 +1,51 @@
 //! Sensor readings at 100 Hz and more.
+//!
+//! A sensor is named by one line, in the configuration and on the command line:
+//!
+//! | line | readings come from |
+//! |---|---|
+//! | `udp:HOST:PORT` | UDP datagrams that arrive there (`udp:0.0.0.0:9100` for any network) |
+//! | `unix:PATH` | a Unix datagram socket, made there |
+//! | `csv:PATH` | a recording with a header line and its own time stamps |
+//! | `iio:NAME` | a Linux industrial I/O device, by number (`iio:device0`) or by name (`iio:lsm6dsl`) |
+//!
+//! Datagrams are compact or JSON, as documented in [`crate::wire`]; the first byte tells which.
+
+/// What a user says about a sensor.
+pub mod config;
+
+/// What became of the readings.
+pub mod counters;
+
+/// From a sender's time stamp to this machine's clock.
+pub mod stamp;
+
+/// From datagram to reading.
+mod intake;
+
+/// Waiting for a descriptor.
+mod readable;
+
+/// What the two kinds of socket share.
+mod datagram;
+
+/// Readings from UDP.
+mod udp;
+
+/// Readings from a Unix datagram socket.
+mod unix_datagram;
+
+/// Readings from a recording.
+mod csv;
+
+/// Readings from a Linux industrial I/O device.
+mod iio;
 
 use crate::error::{Result, StepError};
+use crate::rt::sync::Arc;
 use crate::units::MonoTime;
+use config::{SensorAddress, SensorConfig};
+use counters::SensorCounters;
 
 /// Values of one reading or action, at most.
 pub const DOF_MAX: usize = 16;
@@ -40,4 +84,20 @@ pub trait SensorSource: Send {
     /// The next reading, waiting for it at most until `deadline`. None when the deadline passed or the
     /// recording has ended. The one call that may block; it neither allocates nor locks.
     fn next(&mut self, deadline: MonoTime) -> Result<Option<Reading>, StepError>;
+
+    /// The source's own counts, if it keeps any.
+    fn counters(&self) -> Option<Arc<SensorCounters>> {
+        None
+    }
+}
+
+/// Opens a sensor. `source_index` is its place in the configuration. Files are read here and wrong names
+/// found; sockets are bound, and devices begin, in [`SensorSource::start`].
+pub fn open(config: &SensorConfig, source_index: u8) -> Result<Box<dyn SensorSource>> {
+    Ok(match &config.source {
+        SensorAddress::Udp(address) => Box::new(udp::open(address, config, source_index)?),
+        SensorAddress::Unix(path) => Box::new(unix_datagram::open(path, config, source_index)),
+        SensorAddress::Csv(path) => Box::new(csv::Recording::open(path, config, source_index)?),
+        SensorAddress::Iio(name) => iio::open(name, config, source_index)?,
+    })
 }
