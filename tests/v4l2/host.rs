@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use reflexarc::capture::v4l2::{V4l2Config, V4l2Source, list, render};
+use reflexarc::capture::v4l2::{V4l2Config, V4l2Source, list};
 use reflexarc::error::{Fault, Kind};
 
 fn refusal(path: &Path) -> Fault {
@@ -145,9 +145,9 @@ fn each_reason_has_an_exit_code_of_its_own() {
 
 #[test]
 fn the_list_of_cameras_says_so_when_there_are_none() {
-    assert!(render(&[]).contains("no cameras"));
+    assert!(list::render(&[]).contains("no cameras"));
     // Whatever is there, looking at it does not fail.
-    let _ = render(&list());
+    let _ = list::render(&list::list());
 }
 
 #[expect(clippy::disallowed_macros, reason = "a test's own output")]

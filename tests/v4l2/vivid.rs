@@ -10,9 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use reflexarc::capture::v4l2::{
-    ControlValue, Damaged, Rates, V4l2Config, V4l2Source, list, render,
-};
+use reflexarc::capture::v4l2::{ControlValue, Damaged, Rates, V4l2Config, V4l2Source, list};
 use reflexarc::capture::{Readiness, Source};
 use reflexarc::clock;
 use reflexarc::error::{Kind, StepError};
@@ -290,7 +288,7 @@ fn full_hd_shows_the_colour_bars_of_the_standard() {
 
 /// The fastest rate that the camera lists for this format and size.
 fn fastest(pixel: PixelFormat, size: (u32, u32)) -> Hertz {
-    let camera = list()
+    let camera = list::list()
         .into_iter()
         .find(|c| c.path == device())
         .unwrap()
@@ -887,7 +885,7 @@ fn controls_are_set_and_wrong_ones_are_refused_with_the_choices() {
         V4l2Source::open(&config, 0)
     };
     let now = |name: &str| {
-        let camera = list()
+        let camera = list::list()
             .into_iter()
             .find(|c| c.path == device())
             .unwrap()
@@ -944,7 +942,7 @@ fn a_driver_that_fails_once_is_a_fault_and_works_the_next_time() {
 #[test]
 #[ignore = "needs the vivid driver: scripts/dev vm"]
 fn the_list_shows_the_camera_and_what_it_offers() {
-    let text = render(&list());
+    let text = list::render(&list::list());
     let node = device().display().to_string();
     for wanted in [
         format!("{node}  vivid  (driver vivid, platform:vivid-000)"),

@@ -24,14 +24,13 @@ mod busy;
 mod colour;
 mod config;
 mod controls;
-mod list;
+pub mod list;
 mod negotiate;
 mod node;
 mod offers;
 
 pub use config::{ControlValue, Damaged, V4l2Config};
 pub use controls::{ControlInfo, Takes};
-pub use list::{Camera, CameraInfo, list, render};
 pub use offers::{FormatOffer, Rates, SizeOffer};
 
 use v4l::v4l_sys as sys;
