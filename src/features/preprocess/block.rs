@@ -1,10 +1,12 @@
 //! The unit of work: four output rows at once, and the planes of a frame that they are made from.
 //!
 //! Every format becomes planes of *units* of four samples: YUYV is units of Y U Y V over two columns, NV12 a plane of
-//! four luma samples a unit and a plane of U V U V, RGB one pixel and an unused sample. The vertical pass writes the
-//! weighted sums of four output rows side by side, so that one [`Block`] holds a unit's four samples for four rows:
-//! sixteen numbers that the horizontal pass treats alike. That is one AVX-512 register, two of AVX2, four of NEON,
-//! and no gather and no reduction across lanes anywhere.
+//! four luma samples a unit and a plane of U V U V, RGB one pixel and an unused sample.
+//!
+//! The vertical pass is over bytes, whatever they mean: weighted sums of rows in 16-bit whole numbers, so that
+//! every version gives the same bits. It writes four output rows side by side: a [`Block`] holds a unit's four
+//! samples for four rows. The horizontal pass adds the blocks of each output column in f32, all sixteen numbers
+//! alike: one AVX-512 register, two of AVX2, four of NEON, and no gather and no sum across lanes anywhere.
 //!
 //! Thread: features. Allocates: in `Plane::new`. Blocks: no. Locks: no. Syscalls: no.
 
@@ -14,19 +16,21 @@ use super::filter::{Axis, RowSpan, UnitSpan};
 pub const SAMPLES: usize = 4;
 /// Output rows in a block.
 pub const ROWS: usize = 4;
+/// Numbers in a block.
+pub const NUMBERS: usize = ROWS * SAMPLES;
 /// Blocks that the vector versions write at a time; `Plane::units` is a multiple of this.
 pub const STRIP_UNITS: usize = 16;
-/// Rows between first and last that an output row may have: 256 * 255 fits the 16-bit sums.
-pub const MAX_INNER_ROWS: usize = 256;
 
 /// One unit's four samples for four output rows: `[row * 4 + sample]`.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-pub struct Block(pub [f32; ROWS * SAMPLES]);
+#[repr(align(32))]
+pub struct Block(pub [u16; NUMBERS]);
 
 impl Block {
-    pub fn splat(samples: &[f32; SAMPLES]) -> Self {
-        Self(std::array::from_fn(|i| samples[i % SAMPLES]))
+    /// The four samples of one output row.
+    #[inline(always)]
+    pub fn row(&self, row: usize) -> [f32; SAMPLES] {
+        std::array::from_fn(|sample| f32::from(self.0[row * SAMPLES + sample]))
     }
 }
 
@@ -58,6 +62,10 @@ pub struct Plane {
     pub unit_bytes: usize,
     /// By block; the last block repeats the last row.
     pub row_spans: Vec<[RowSpan; ROWS]>,
+    /// Of the vertical pass, see [`RowFilter`](super::filter::RowFilter).
+    pub row_scale: u16,
+    /// What the sums of both passes have to be divided by, by sample of the unit.
+    pub gain: [f64; SAMPLES],
     /// By output column; counted from the first unit that is used.
     pub columns: Vec<UnitSpan>,
     /// The block at work: written by the vertical pass, read by the horizontal one.
@@ -67,14 +75,11 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Takes all memory. `Err` is the number of inner rows when they are more than [`MAX_INNER_ROWS`].
-    pub fn new(layout: &Layout, x: &Axis, y: &Axis) -> Result<Self, usize> {
-        let rows = y.rows(layout.pixel_rows);
-        let inner = rows.iter().map(|r| r.inner().len()).max().unwrap_or(0);
-        if inner > MAX_INNER_ROWS {
-            return Err(inner);
-        }
+    /// Takes all memory. None when one output row would be made from more than 255 rows.
+    pub fn new(layout: &Layout, x: &Axis, y: &Axis) -> Option<Self> {
+        let rows = y.rows(layout.pixel_rows)?;
         let row_spans = rows
+            .spans
             .chunks(ROWS)
             .map(|rows| std::array::from_fn(|r| rows[r.min(rows.len() - 1)]))
             .collect();
@@ -87,14 +92,19 @@ impl Plane {
         // The last unit of a row may be cut off; its missing samples have no weight and stay 0.
         let row_bytes = (end * layout.unit_bytes).min(layout.row_bytes) - first * layout.unit_bytes;
         let units = (end - first).next_multiple_of(STRIP_UNITS);
-        Ok(Self {
+        Some(Self {
             start: layout.start + first * layout.unit_bytes,
             stride: layout.stride,
             row_bytes,
             unit_bytes: layout.unit_bytes,
             row_spans,
+            row_scale: rows.scale,
+            // A sample shared by n columns was given the n-th part of their weights.
+            gain: layout
+                .lanes
+                .map(|columns| rows.gain * x.total / f64::from(columns.count_ones())),
             columns,
-            units: vec![Block([0.0; ROWS * SAMPLES]); units],
+            units: vec![Block([0; NUMBERS]); units],
             sums: vec![0; row_bytes],
         })
     }
@@ -111,9 +121,9 @@ impl Plane {
     /// Bytes of the frame that this plane reads, each counted once.
     pub fn bytes_read(&self) -> usize {
         let rows = self.row_spans.iter().flatten();
-        let first = rows.clone().map(|r| r.first).min().unwrap_or(0);
-        let end = rows.map(|r| r.first + r.count).max().unwrap_or(0);
-        (end - first) * self.row_bytes
+        let first = rows.clone().map(RowSpan::first).min().unwrap_or(0);
+        let last = rows.map(RowSpan::last).max().unwrap_or(0);
+        (last + 1 - first) * self.row_bytes
     }
 }
 
@@ -121,7 +131,7 @@ impl Plane {
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {
     bytes: &'a [u8],
-    stride: usize,
+    pub stride: usize,
     pub row_bytes: usize,
 }
 
@@ -131,29 +141,36 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The four rows of the output that a block fills; fewer at the end of the picture.
+/// The rows of the output that a block fills: four, or fewer at the end of the picture.
 #[derive(Debug)]
 pub struct BlockRows<'a> {
-    /// 1 to 4 rows of `columns * 3` values.
-    values: &'a mut [f32],
+    /// Those beyond the end are empty.
+    rows: [&'a mut [f32]; ROWS],
     columns: usize,
 }
 
 impl<'a> BlockRows<'a> {
+    /// `values` are 1 to 4 rows of `columns * 3` values.
     pub fn new(values: &'a mut [f32], columns: usize) -> Self {
-        Self { values, columns }
+        let mut rows = values.chunks_mut(columns * 3);
+        Self {
+            rows: std::array::from_fn(|_| rows.next().unwrap_or_default()),
+            columns,
+        }
     }
 
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Writes one pixel; rows beyond the end of the picture are left out. Columns come in order: a pixel's fourth
-    /// value is written over the next pixel's first, which comes later.
-    #[inline]
+    /// Writes one pixel. Columns come in order, so the fourth value may be written over the next pixel's first.
+    #[inline(always)]
     pub fn put(&mut self, row: usize, column: usize, pixel: [f32; SAMPLES]) {
-        let at = row * self.columns * 3 + column * 3;
-        if let Some(to) = self.values.get_mut(at..at + 3) {
+        let row = &mut self.rows[row];
+        let at = column * 3;
+        if let Some(to) = row.get_mut(at..at + SAMPLES) {
+            to.copy_from_slice(&pixel);
+        } else if let Some(to) = row.get_mut(at..at + 3) {
             to.copy_from_slice(&pixel[..3]);
         }
     }

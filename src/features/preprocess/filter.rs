@@ -70,25 +70,40 @@ impl Axis {
         }
     }
 
-    /// The same filter over samples that each stand for `pixels` pixels (subsampled chroma): which rows.
-    /// The sums have to be divided by `total / pixels`.
-    pub fn rows(&self, pixels: usize) -> Vec<RowSpan> {
+    /// The same filter over rows that each stand for `pixels` rows of the picture (subsampled chroma), in the whole
+    /// numbers of the vertical pass. None when an output row would be made from more than 255 rows.
+    pub fn rows(&self, pixels: usize) -> Option<RowFilter> {
+        // Rows between first and last must get the weight 1. When less than `pixels` rows of the picture make an
+        // output row there are none between, and the weights can stay as they are, which keeps their precision.
+        let shared = if self.total >= to_f64(pixels) {
+            pixels
+        } else {
+            1
+        };
+        let total = self.total / to_f64(shared);
+        // BOUND: the sums of an output row are at most 255 * scale * total, and that must fit 16 bits.
+        let scale = whole(255.0 / total);
+        if scale == 0 {
+            return None;
+        }
         let weight = |taps: &Taps, sample: usize| -> f64 {
             let sum: f64 = (0..pixels).map(|p| taps.weight(sample * pixels + p)).sum();
-            sum / to_f64(pixels)
+            sum / to_f64(shared)
         };
-        self.taps
-            .iter()
-            .map(|taps| {
-                let (first, last) = (taps.first / pixels, taps.last() / pixels);
-                RowSpan {
-                    first,
-                    count: last - first + 1,
-                    head: to_f32(weight(taps, first)),
-                    tail: to_f32(weight(taps, last)),
-                }
-            })
-            .collect()
+        let spans = self.taps.iter().map(|taps| {
+            let (first, last) = (taps.first / pixels, taps.last() / pixels);
+            let tail = if last > first {
+                weight(taps, last)
+            } else {
+                0.0
+            };
+            RowSpan::new(first, last, weight(taps, first), tail, total, scale)
+        });
+        Some(RowFilter {
+            spans: spans.collect(),
+            gain: f64::from(scale) * total,
+            scale,
+        })
     }
 
     /// The same filter over units of four interleaved samples. `lanes[k]` has bit `p` set when sample `k` of a
@@ -119,24 +134,73 @@ impl Axis {
     }
 }
 
-/// The rows of one output row: `head` times the first, the rows between, `tail` times the last.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The vertical pass of one plane: `spans` by output row.
+#[derive(Clone, Debug)]
+pub struct RowFilter {
+    pub spans: Vec<RowSpan>,
+    /// What the sums are multiplied by to use the 16 bits that they have.
+    pub scale: u16,
+    /// What a row's sum has to be divided by.
+    pub gain: f64,
+}
+
+/// The rows of one output row. Its sum, in 16 bits, is `scale` times the whole rows, plus for each edge
+/// `byte * weight / 256` rounded down, plus `rounding`.
+///
+/// The weights are rounded such that they add up exactly, so an even area keeps its brightness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowSpan {
-    pub first: usize,
-    /// At least 1; with 1 there is only `head`.
-    pub count: usize,
-    pub head: f32,
-    pub tail: f32,
+    /// The first of the rows that count fully.
+    pub whole: usize,
+    pub whole_count: usize,
+    /// The first and the last row, and their weights in 1/256 of 1/scale. A row that counts fully has weight 0 here, so
+    /// has the last when it is also the first.
+    pub edges: [(usize, u16); 2],
+    /// Half of what rounding down loses on average.
+    pub rounding: u16,
 }
 
 impl RowSpan {
-    /// The rows between the first and the last.
-    pub fn inner(&self) -> std::ops::Range<usize> {
-        self.first + 1..self.first + self.count.max(2) - 1
+    fn new(first: usize, last: usize, head: f64, tail: f64, total: f64, scale: u16) -> Self {
+        // Within a millionth of 1 counts as 1: less than a 16-bit weight can tell.
+        let is_whole = |weight: f64| (weight - 1.0).abs() < 1e-6;
+        let (head_whole, tail_whole) = (is_whole(head), is_whole(tail));
+        let inner = (last - first).saturating_sub(1);
+        let whole_count = inner + usize::from(head_whole) + usize::from(tail_whole);
+        let unit = f64::from(scale) * 256.0;
+        let in_edges = whole(((total - to_f64(whole_count)) * unit).round());
+        let head = match (head_whole, first == last) {
+            (true, _) => 0,
+            (false, true) => in_edges,
+            (false, false) => whole((head * unit).round()).min(in_edges),
+        };
+        let tail = if tail_whole { 0 } else { in_edges - head };
+        Self {
+            whole: if head_whole { first } else { first + 1 },
+            whole_count,
+            edges: [(first, head), (last, tail)],
+            rounding: u16::from(head > 0 && tail > 0),
+        }
+    }
+
+    /// The rows that count fully.
+    pub fn whole_rows(&self) -> std::ops::Range<usize> {
+        self.whole..self.whole + self.whole_count
+    }
+
+    /// The first row that is read.
+    pub fn first(&self) -> usize {
+        self.edges[0].0
+    }
+
+    /// The last row that is read.
+    pub fn last(&self) -> usize {
+        self.edges[1].0
     }
 }
 
-/// The units of one output column, as [`RowSpan`], with a weight for each of a unit's four samples.
+/// The units of one output column: `head` times the first, the units between, `tail` times the last, with a weight
+/// for each of a unit's four samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnitSpan {
     pub first: usize,
@@ -188,6 +252,16 @@ fn floor_index(at: f64, size: usize) -> usize {
     at.floor().clamp(0.0, to_f64(size - 1)) as usize
 }
 
+/// The whole part of a number that lies within 0..65536.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates, and the callers' numbers fit"
+)]
+fn whole(x: f64) -> u16 {
+    x as u16
+}
+
 #[expect(
     clippy::cast_precision_loss,
     reason = "picture sizes are far below 2^53"
@@ -203,6 +277,7 @@ fn to_f32(weight: f64) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn axis(start: f64, length: f64, size: usize, outputs: usize) -> Axis {
@@ -245,14 +320,50 @@ mod tests {
     }
 
     #[test]
-    fn chroma_gets_the_weights_of_the_pixels_it_stands_for() {
-        let axis = axis(0.0, 7.0, 7, 3);
-        for (taps, rows) in axis.taps.iter().zip(axis.rows(2)) {
-            let sum: f64 = (0..7).map(|k| taps.weight(k)).sum();
-            let folded =
-                f64::from(rows.head) + f64::from(rows.tail) * f64::from(u8::from(rows.count > 1));
-            let inner = to_f64(rows.count.saturating_sub(2));
-            assert!(((folded + inner) * 2.0 - sum).abs() < 1e-6, "{rows:?}");
+    fn rows_in_whole_numbers_have_the_weights_of_the_pixels_they_stand_for() {
+        for (start, length, size, outputs, pixels) in [
+            (0.0, 1080.0, 1080, 224, 1),
+            (0.0, 1080.0, 1080, 224, 2),
+            (0.0, 7.0, 7, 3, 2),
+            (0.7, 5.9, 7, 3, 2),
+            (0.0, 9.0, 9, 9, 2),
+            (0.0, 9.0, 9, 20, 2),
+            (0.0, 9.0, 9, 20, 1),
+            (0.0, 255.0, 255, 1, 1),
+        ] {
+            let axis = axis(start, length, size, outputs);
+            let filter = axis.rows(pixels).unwrap();
+            for (taps, span) in axis.taps.iter().zip(&filter.spans) {
+                let weight = |row: usize| {
+                    let whole = f64::from(u8::from(span.whole_rows().contains(&row)));
+                    let edge: u16 = span
+                        .edges
+                        .iter()
+                        .map(|(r, w)| w * u16::from(*r == row))
+                        .sum();
+                    (whole * f64::from(filter.scale) + f64::from(edge) / 256.0) / filter.gain
+                };
+                for row in 0..size.div_ceil(pixels) {
+                    let pixels = row * pixels..(row + 1) * pixels;
+                    let expected: f64 = pixels.map(|p| taps.weight(p)).sum::<f64>() / axis.total;
+                    let difference = (weight(row) - expected).abs();
+                    assert!(
+                        difference < 1.01 / 256.0 / filter.gain,
+                        "{span:?} row {row}"
+                    );
+                }
+                let sum: f64 = (0..size).map(weight).sum();
+                assert!(
+                    (sum - 1.0).abs() < 0.51 / 256.0 / filter.gain,
+                    "{span:?} {sum}"
+                );
+            }
         }
+    }
+
+    #[test]
+    fn more_than_255_rows_for_one_are_refused() {
+        assert!(axis(0.0, 256.0, 256, 1).rows(1).is_none());
+        assert!(axis(0.0, 510.0, 510, 1).rows(2).is_some());
     }
 }

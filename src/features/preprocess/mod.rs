@@ -13,16 +13,21 @@
 //!    then clamped to 0..=255.
 //! 4. *Normalise.* `(value - mean) / std`.
 //!
-//! Nothing is rounded to 8 bits on the way: the result is within 0.01 of an 8-bit step of the exact real number.
+//! Nothing is rounded to 8 bits on the way. The rows are weighted in 16-bit whole numbers, which is the only rounding
+//! that matters: the result is within a thirtieth of an 8-bit step of the exact real number, and an even area
+//! keeps its value. All versions give the same sums of rows, and results within a thousandth of a step.
 //!
 //! The usual chain converts each pixel to 8-bit RGB first. It differs where colours of single pixels are out of
 //! range, because it clamps before it averages, and by its rounding: on a photograph by less than a tenth of an 8-bit
-//! step on average and at most by two (`tests/preprocess.rs`). Averaging first costs one colour conversion for each output pixel instead of one for each of about forty input pixels,
-//! and needs no 6 MB picture in between.
+//! step on average and at most by two (`tests/preprocess.rs`). Averaging first costs one colour conversion for each
+//! output pixel instead of one for each of about forty input pixels, and needs no 6 MB picture in between.
 //!
 //! # How
 //!
-//! [`block`] explains the layout that makes the two passes of [`portable`], [`avx2`] and [`avx512`] fast.
+//! Two passes over four output rows at a time, first down the columns and then along the rows; `block` explains the
+//! layout that makes them fast, and `portable` is the version to read. Measured on one core of an AMD EPYC (Zen 4),
+//! 1920x1080 YUYV to 224x224: 0.18 ms with AVX-512, 0.22 with AVX2, 0.70 portable (SSE2); reading the frame's bytes
+//! takes 0.04 and copying them 0.15 (`cargo bench --bench preprocess`).
 //!
 //! Thread: features. Allocates: in `new`, and for each MJPEG frame. Blocks: no. Locks: no. Syscalls: no.
 
@@ -125,7 +130,7 @@ impl Preprocess {
     /// Takes all memory for frames of this format.
     ///
     /// # Errors
-    /// `Unsupported` when the picture is empty, its stride is shorter than a row, it is more than 256 times as high as
+    /// `Unsupported` when the picture is empty, its stride is shorter than a row, it is more than 255 times as high as
     /// the output; `Config` when the crop or the output is not sensible.
     pub fn new(format: FrameFormat, crop: Crop, output: OutputSpec) -> Result<Self> {
         let fastest = Version::available().last().unwrap_or(Version::Portable);
@@ -157,8 +162,8 @@ impl Preprocess {
         let planes = layouts
             .iter()
             .map(|layout| Plane::new(layout, &x, &y))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| too_high(&format, &output))?;
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| too_high(&format, &output))?;
         let to_rgb = ToRgb::new(decoded.pixel, decoded.matrix, decoded.range);
         Ok(Self {
             format,
@@ -167,8 +172,8 @@ impl Preprocess {
             mjpeg: (format.pixel == PixelFormat::Mjpeg)
                 .then(|| Mjpeg::new(width, height, format.frame_bytes())),
             least_bytes: least_bytes(&layouts, height),
+            finish: finish(decoded.pixel, &planes, &to_rgb, &output),
             planes,
-            finish: finish(&decoded, &layouts, &to_rgb, &output, x.total * y.total),
         })
     }
 
@@ -283,7 +288,7 @@ fn too_high(format: &FrameFormat, output: &OutputSpec) -> Fault {
             "a picture of {} rows cannot be shrunk to {}",
             format.height, output.height
         ),
-        "one output row may be made from at most 256 rows of the frame",
+        "one output row may be made from at most 255 rows of the frame",
         "choose a smaller picture from the source, or a larger output",
     )
 }
@@ -358,24 +363,16 @@ fn samples(pixel: PixelFormat) -> [[Option<usize>; SAMPLES]; 2] {
     }
 }
 
-/// Folds the filter's total, the subsampling, the colour matrix and the normalisation into one map.
-fn finish(
-    format: &FrameFormat,
-    layouts: &[Layout],
-    to_rgb: &ToRgb,
-    output: &OutputSpec,
-    total: f64,
-) -> Finish {
+/// Folds the filters' gains, the colour matrix and the normalisation into one map.
+fn finish(pixel: PixelFormat, planes: &[Plane], to_rgb: &ToRgb, output: &OutputSpec) -> Finish {
     let pad = |value: &dyn Fn(usize) -> f64| -> [f32; SAMPLES] {
         std::array::from_fn(|c| if c < 3 { to_f32(value(c)) } else { 0.0 })
     };
     let (mean, std) = (output.mean.map(f64::from), output.std.map(f64::from));
-    let samples = samples(format.pixel);
-    let factor = |plane: usize, lane: usize| match (layouts.get(plane), samples[plane][lane]) {
-        (Some(layout), Some(sample)) => {
-            // A sample shared by n pixels was given a n-th of their weights.
-            let shared = layout.lanes[lane].count_ones() as usize * layout.pixel_rows;
-            pad(&|c| to_rgb.factors[c][sample] * to_f64(shared) / total / std[c])
+    let samples = samples(pixel);
+    let factor = |plane: usize, lane: usize| match (planes.get(plane), samples[plane][lane]) {
+        (Some(plane), Some(sample)) => {
+            pad(&|c| to_rgb.factors[c][sample] / plane.gain[lane] / std[c])
         }
         _ => [0.0; SAMPLES],
     };
