@@ -9,7 +9,9 @@
 )]
 
 mod sources {
+    mod damage;
     mod file;
+    mod footage;
     mod spec;
     mod synthetic;
 }

@@ -86,6 +86,43 @@ fn every_format_carries_the_number_and_the_stamp_in_its_pixels() {
 }
 
 #[test]
+fn mjpg_frames_are_jpeg_for_other_decoders_too() {
+    // 35 blocks a row, so restart markers wrap around, and a size that is no multiple of a block.
+    let config = SyntheticConfig {
+        width: 274,
+        height: 204,
+        format: PixelFormat::Mjpeg,
+        frames: Some(12),
+        ..small()
+    };
+    let (run, _) = play(&config);
+    let dir = tempfile::tempdir().unwrap();
+    for (index, frame) in run.frames.iter().enumerate() {
+        std::fs::write(dir.path().join(format!("{index:02}.jpg")), &frame.2).unwrap();
+    }
+    // Luma, one byte a pixel. (At `-v warning` ffmpeg says that the end marker is missing: it steps over the first
+    // byte of any marker that follows the last restart interval without padding bits.)
+    let output = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(dir.path().join("%02d.jpg"))
+        .args(["-vf", "extractplanes=y", "-f", "rawvideo", "-"])
+        .output();
+    let Ok(output) = output else {
+        eprintln!("skipped: ffmpeg is not installed");
+        return;
+    };
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let pictures: Vec<_> = output.stdout.chunks_exact(274 * 204).collect();
+    assert_eq!(pictures.len(), 12);
+    for ((meta, code, _), luma) in run.frames.iter().zip(pictures) {
+        let bit = |index: usize| luma[(index / 34 * 8 + 4) * 274 + index % 34 * 8 + 4] > 128;
+        let seq = (0..64).fold(0, |word, index| word << 1 | u64::from(bit(index)));
+        assert_eq!(seq, meta.seq);
+        assert_eq!(code.unwrap().0, seq);
+    }
+}
+
+#[test]
 fn the_smallest_pictures_still_carry_the_code() {
     for format in PixelFormat::ALL {
         let side = if format == PixelFormat::Mjpeg {

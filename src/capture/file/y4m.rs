@@ -43,6 +43,8 @@ pub(super) struct Y4m {
     len: u64,
     /// Bytes of one frame's planes in the file.
     plane_bytes: u64,
+    /// The file ended within a frame.
+    cut_off: bool,
     /// U and V (4:2:0), or all planes (4:2:2), before they are interleaved.
     scratch: Vec<u8>,
 }
@@ -96,6 +98,7 @@ impl Y4m {
             next: first,
             len,
             plane_bytes,
+            cut_off: false,
             scratch: vec![0; usize::try_from(scratch).expect("bounded by SIDE_MAX")],
         })
     }
@@ -104,13 +107,14 @@ impl Y4m {
     fn seek_frame(&mut self) -> Option<Found> {
         let end = |words: &str| Some(Found::End(Some(words.to_owned())));
         if self.next >= self.len {
-            return Some(Found::End(None));
+            let why = self.cut_off.then(|| "its last frame is cut off".to_owned());
+            return Some(Found::End(why));
         }
         if seek(&mut self.file, self.next).is_err() {
             return end("the file could not be read to its end");
         }
         let Some(line) = read_line(&mut self.file) else {
-            return end("the last frame is cut off");
+            return Some(self.cut_off());
         };
         if line != b"FRAME" && !line.starts_with(b"FRAME ") {
             // All frames have the same size, so a damaged line costs one frame; two in a row are not Y4M any more.
@@ -123,11 +127,16 @@ impl Y4m {
         }
         self.next += line.len() as u64 + 1 + self.plane_bytes;
         if self.next > self.len {
-            // The frame that began is counted as damaged, and the next call says that the file ends.
-            self.next = self.len;
-            return Some(Found::Damaged);
+            return Some(self.cut_off());
         }
         None
+    }
+
+    /// The frame that began is counted as damaged, and the next call says that the file ends.
+    fn cut_off(&mut self) -> Found {
+        self.cut_off = true;
+        self.next = self.len;
+        Found::Damaged
     }
 
     fn is_frame_at(&mut self, position: u64) -> bool {
@@ -183,10 +192,7 @@ impl Clip for Y4m {
                 bytes: self.format.frame_bytes(),
             },
             // The file became shorter while it was read.
-            Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
-                self.next = self.len;
-                Found::Damaged
-            }
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => self.cut_off(),
             Err(e) => Found::End(Some(format!("the file could not be read to its end: {e}"))),
         }
     }
