@@ -1,7 +1,7 @@
 //! A source in one word, as on the command line and in `camera.source`:
 //!
 //! ```text
-//! scene                                        v4l2:/dev/video0,1280x720@30,format=NV12
+//! scene:1920x1080@30,seed=7                    v4l2:/dev/video0,1280x720@30,format=NV12
 //! file:drive.mp4,pace=fastest,loop             synthetic:1920x1080@30,gaps=1%,seed=7
 //! ```
 //!
@@ -17,6 +17,7 @@ use toml::{Table, Value};
 use super::file::FileConfig;
 use super::synthetic::SyntheticConfig;
 use super::v4l2::V4l2Config;
+use crate::scene::SceneConfig;
 
 /// The kinds of sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +57,7 @@ impl SourceKind {
 
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Scene => SCENE_KEYS,
+            Self::Scene => SceneConfig::KEYS,
             Self::V4l2 => V4l2Config::KEYS,
             Self::File => FileConfig::KEYS,
             Self::Synthetic => SyntheticConfig::KEYS,
@@ -134,7 +135,13 @@ settings!(V4l2Config, |_| Ok(()), {
     "exact" => exact, "buffers" => buffers, "damaged" => damaged,
 });
 
-const SCENE_KEYS: &[&str] = &[];
+settings!(SceneConfig, Self::check, {
+    "width" => width, "height" => height, "rate" => rate, "format" => format, "slots" => slots,
+    "seed" => seed, "field_of_view" => field_of_view, "pan_range" => pan_range,
+    "tilt_range" => tilt_range, "speed" => speed, "acceleration" => acceleration,
+    "stiffness" => stiffness, "sensor_rate" => sensor_rate, "sensor_noise" => sensor_noise,
+    "sensor_jitter" => sensor_jitter,
+});
 
 impl FromStr for SourceSpec {
     type Err = String;
@@ -166,7 +173,7 @@ impl SourceSpec {
     /// depends on the rest of the configuration.
     fn check(&self) -> Result<(), String> {
         match self.kind {
-            SourceKind::Scene => Ok(()),
+            SourceKind::Scene => SceneConfig::read(&self.settings).map(drop),
             SourceKind::V4l2 => V4l2Config::read(&self.settings).map(drop),
             SourceKind::File => FileConfig::read(&self.settings).map(drop),
             SourceKind::Synthetic => SyntheticConfig::read(&self.settings).map(drop),
@@ -296,9 +303,6 @@ fn unknown_kind(text: &str) -> String {
 }
 
 fn not_understood(kind: SourceKind, item: &str) -> String {
-    if kind.keys().is_empty() {
-        return format!("`{item}`: the {} takes no settings here", kind.name());
-    }
     format!(
         "`{item}` is no setting of {}: there are {}",
         kind.name(),

@@ -8,6 +8,8 @@ use reflexarc::capture::spec::{SourceKind, SourceSpec};
 use reflexarc::capture::synthetic::{SyntheticConfig, When};
 use reflexarc::capture::v4l2::V4l2Config;
 use reflexarc::frame::PixelFormat;
+use reflexarc::lens::Angle;
+use reflexarc::scene::SceneConfig;
 use reflexarc::units::Nanos;
 
 fn spec(text: &str) -> SourceSpec {
@@ -92,6 +94,16 @@ fn a_camera_takes_device_size_and_format() {
 }
 
 #[test]
+fn the_scene_takes_size_seed_and_joints() {
+    let mut config = SceneConfig::default();
+    spec("scene:640x360@60,seed=9,speed=90deg")
+        .apply_to(&mut config)
+        .unwrap();
+    assert_eq!((config.width, config.height, config.seed), (640, 360, 9));
+    assert_eq!(config.speed, Angle::from_degrees(90.0));
+}
+
+#[test]
 fn what_is_not_said_stays_as_the_configuration_has_it() {
     let mut config: SyntheticConfig =
         toml::from_str("format = \"GREY\"\nrate = 10.0\nseed = 5").unwrap();
@@ -124,7 +136,10 @@ fn mistakes_are_explained() {
         ("v4l2:/dev/video0,width=1", "16"),
         ("v4l2:video0", "WIDTHxHEIGHT"),
         ("v4l2:/dev/video0,/dev/video1", "WIDTHxHEIGHT"),
-        ("scene:pan=3", "scene"),
+        ("scene:pan=3", "`pan=3` is no setting of scene"),
+        ("scene,640x480@fastest", "pace"),
+        ("synthetic,format=", "not a pixel format"),
+        ("synthetic,seed", "not a size"),
     ] {
         let error = text.parse::<SourceSpec>().unwrap_err();
         assert!(error.contains(words), "{text}: {error}");
