@@ -12,6 +12,7 @@
 use serde::{Deserialize, Deserializer};
 
 use crate::telemetry::durations::{Durations, duration};
+use crate::telemetry::report::axis::{label_ns, to_f64};
 use crate::telemetry::report::data::{
     ElementsReport, Goals, LatencyGoal, RateGoal, ThreadReport, Verdict,
 };
@@ -129,6 +130,7 @@ pub(super) fn judge_latency(
     let measured_ns = durations.at_quantile(percentile.quantile());
     let limit_ns = limit.clamp_u64();
     let at = format!("p{}", percentile.get());
+    let wanted = label_ns(to_f64(limit_ns));
     let verdict = match (durations.count(), measured_ns <= limit_ns) {
         (0, _) => Verdict::NotJudged,
         (_, true) => Verdict::Met,
@@ -145,11 +147,11 @@ pub(super) fn judge_latency(
             format!("{name}: no frame came all the way, so there is nothing to judge")
         }
         Verdict::Met => format!(
-            "{name}: {at} {} is within {limit}; {above}",
+            "{name}: {at} {} is within {wanted}; {above}",
             duration(measured_ns)
         ),
         Verdict::Missed => format!(
-            "{name}: {at} {} is over the limit of {limit}; {above}",
+            "{name}: {at} {} is over the limit of {wanted}; {above}",
             duration(measured_ns)
         ),
     };

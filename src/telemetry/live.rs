@@ -16,6 +16,7 @@ use crate::telemetry::durations::Quantiles;
 use crate::telemetry::goals::GoalsConfig;
 use crate::telemetry::measured::Measured;
 use crate::telemetry::report::assemble::{elements, end_to_end, stages};
+use crate::telemetry::report::axis::{label_ns, to_f64};
 use crate::telemetry::report::data::{LinkReport, Report};
 use crate::telemetry::report::text::{by_reason, stage_lines, text};
 use crate::units::{MonoTime, Nanos};
@@ -269,6 +270,7 @@ fn latencies(measured: &Measured, goals: &GoalsConfig) -> Vec<(Paint, String)> {
     let judged = |limit: Nanos, series: &crate::telemetry::measured::Series| {
         let over = series.durations.at_quantile(at) > limit.clamp_u64();
         let text = if over { "OVER" } else { "under" };
+        let limit = label_ns(to_f64(limit.clamp_u64()));
         let goal = format!("{text} {limit} at p{}", goals.percentile.get());
         (over, goal)
     };
@@ -298,7 +300,7 @@ fn latencies(measured: &Measured, goals: &GoalsConfig) -> Vec<(Paint, String)> {
             show(q.p999_ns),
             show(q.max_ns),
             format!("{:>7}", q.count),
-            format!("{goal:<22}"),
+            format!("{goal:<19}"),
         ]
     };
     let head = ["", "   p50", "   p99", " p99.9", "   max", "  count", ""];

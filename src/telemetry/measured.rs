@@ -156,9 +156,9 @@ pub struct Measured {
     /// In the order of [`SPANS`].
     pub spans: [Durations; SPANS.len()],
     pub camera_to_action: Series,
-    /// From a feature map's completion to its chunk's: aligning camera, language and sensors, and deciding.
+    /// From a feature map's completion to the decision: aligning camera, language and sensors, and deciding.
     pub fusion: Series,
-    /// Age of the data behind each action when it was written, repeated actions included.
+    /// Age of the data behind each action when it was written, for all actions that come from a chunk.
     pub data_age: Series,
     /// How late each beat began.
     pub jitter: Series,
@@ -252,7 +252,8 @@ impl Measured {
             Stage::Features => self.elements.feature_maps += u64::from(ok),
             Stage::Fusion => {
                 self.elements.chunks += u64::from(ok);
-                if ok {
+                // A decision to say nothing was made in this time too.
+                if !matches!(step.outcome, Outcome::Failed(_)) {
                     self.fusion.record(step.end, step.end - step.ready);
                 }
             }
@@ -290,6 +291,11 @@ impl Measured {
 
     fn tick(&mut self, tick: &Tick) {
         let ok = tick.write_failed.is_none();
+        // A held position or the safe action follows from no frame; it is counted by its rung.
+        let captured = match tick.rung {
+            Rung::Fresh | Rung::Tail => tick.captured,
+            Rung::Hold | Rung::SafeStop => MonoTime::ZERO,
+        };
         self.stage_step(&Step {
             stage: Stage::Action,
             source_index: 0,
@@ -297,7 +303,7 @@ impl Measured {
             ready: tick.scheduled,
             begin: tick.begin,
             end: tick.written,
-            captured: tick.captured,
+            captured,
         });
         self.seen(tick.written);
         self.elements.actions += u64::from(ok);
@@ -305,9 +311,8 @@ impl Measured {
         self.rungs.ticks[tick.rung as usize] += 1;
         self.rungs.now = Some(tick.rung);
         self.jitter.record(tick.begin, tick.begin - tick.scheduled);
-        if ok && tick.captured.is_set() {
-            self.data_age
-                .record(tick.written, tick.written - tick.captured);
+        if ok && captured.is_set() {
+            self.data_age.record(tick.written, tick.written - captured);
         }
         if let Some((scheduled, begin)) = self.last_tick {
             let error = (tick.begin - begin) - (tick.scheduled - scheduled);

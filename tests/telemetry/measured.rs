@@ -236,6 +236,42 @@ fn a_beat_gives_its_jitter_and_its_period_jitter() {
 }
 
 #[test]
+fn a_held_position_has_no_age_and_is_counted_by_its_rung() {
+    let mut measured = measured();
+    for (at, rung) in [
+        (100, Rung::Tail),
+        (5000, Rung::Hold),
+        (6000, Rung::SafeStop),
+    ] {
+        measured.apply(&Record::Tick(Tick {
+            rung,
+            captured: ms(80),
+            ..tick(at, 1)
+        }));
+    }
+    assert_eq!(measured.data_age.durations.count(), 1);
+    assert_eq!(measured.data_age.durations.max(), 20_006_000);
+    assert_eq!(measured.stage(Stage::Action).age.count(), 1);
+    assert_eq!(measured.rungs.ticks, [0, 1, 1, 1]);
+}
+
+#[test]
+fn deciding_to_send_nothing_counts_as_fusion_and_makes_no_chunk() {
+    let mut measured = measured();
+    measured.apply(&Record::Step(Step {
+        stage: Stage::Fusion,
+        source_index: 0,
+        outcome: Outcome::Dropped,
+        ready: ms(10),
+        begin: ms(11),
+        end: ms(14),
+        captured: ms(3),
+    }));
+    assert_eq!(measured.fusion.durations.max(), 4_000_000);
+    assert_eq!(measured.elements.chunks, 0);
+}
+
+#[test]
 fn an_action_that_the_sink_refused_is_no_element() {
     let mut measured = measured();
     measured.apply(&Record::Tick(Tick {

@@ -19,7 +19,7 @@ mod tables;
 mod plot;
 
 /// Axes of plots.
-mod axis;
+pub(super) mod axis;
 
 /// Logs for the HdrHistogram tools.
 pub mod hlog;
