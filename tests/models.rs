@@ -16,7 +16,7 @@ use reflexarc::error::{Fault, Kind};
 use reflexarc::language::{self, MiniLm};
 use reflexarc::models::catalog::{PACKAGES, Package};
 use reflexarc::models::{
-    self, ClassEmbeddings, Group, Progress, State, Store, Which, class_names, legacy_torch,
+    self, ClassEmbeddings, Group, Listing, Progress, State, Store, Which, class_names, legacy_torch,
 };
 
 const RUN: &[Group] = &[Group::Run];
@@ -168,6 +168,45 @@ fn a_damaged_file_is_listed_and_replaced() {
     assert!(states(&store).contains(&State::Damaged));
     assert_eq!(fetch(&store), Ok(1));
     assert!(states(&store).iter().all(|&s| s == State::Present));
+}
+
+#[test]
+fn the_list_shows_what_is_present_missing_and_damaged() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_without_photos(dir.path());
+    fs::create_dir_all(dir.path().join("photos")).unwrap();
+    fs::write(dir.path().join("photos/rocket.jpg"), "damaged").unwrap();
+    let text = Listing(&store.list()).to_string();
+    let line = |file| text.lines().find(|line| line.contains(file)).unwrap();
+    assert!(
+        line("efficientnet-lite0.safetensors").contains("present"),
+        "{text}"
+    );
+    assert!(line("photos/rocket.jpg").contains("DAMAGED"), "{text}");
+    assert!(line("photos/coffee.png").contains("missing"), "{text}");
+    assert!(
+        line("photos/coffee.png").contains("cc02f8ca188b167c775a7101b5d767d1"),
+        "{text}"
+    );
+    for package in PACKAGES {
+        assert!(
+            text.contains(package.version) && text.contains(package.licence),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_version_that_the_index_lacks_is_told_apart_from_no_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let wheels = wheel_of_photos(&dir.path().join("wheels"), |_, _| {});
+    let tag = "cp311-cp311-manylinux_2_28_x86_64.whl";
+    let wheel = |version| wheels.join(format!("scikit_image-{version}-{tag}"));
+    fs::rename(wheel("0.26.0"), wheel("0.25.0")).unwrap();
+    let store = offline_with(store_without_photos(&dir.path().join("cache")), &wheels);
+    let fault = fetch(&store).unwrap_err();
+    assert_eq!(fault.kind, Kind::Network);
+    assert!(fault.what.contains("does not have"), "{fault}");
 }
 
 #[test]

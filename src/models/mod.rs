@@ -24,6 +24,9 @@ pub mod class_names;
 /// Reads the weights' own file format, and refuses all else.
 pub mod legacy_torch;
 
+/// The catalog as text.
+pub mod listing;
+
 /// What a person sees of a download.
 pub mod progress;
 
@@ -35,6 +38,7 @@ mod tools;
 
 pub use catalog::Group;
 pub use class_embeddings::{ClassEmbeddings, class_embeddings};
+pub use listing::Listing;
 pub use progress::Progress;
 pub use store::{Listed, State, Store, Which};
 

@@ -9,8 +9,9 @@ use crate::units::{MonoTime, Nanos};
 
 /// Shown at most this often.
 const REDRAW: Nanos = Nanos::from_millis(100);
-/// Characters of the bar itself; with its label and numbers a line stays within 80.
+/// Characters of the bar itself and of what stands before it; with the numbers a line has 79.
 const BAR_WIDTH: usize = 20;
+const LABEL_WIDTH: usize = 38;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
@@ -25,7 +26,6 @@ pub struct Progress {
     style: Style,
     label: String,
     total: u64,
-    began: MonoTime,
     shown: MonoTime,
 }
 
@@ -49,7 +49,6 @@ impl Progress {
             style,
             label: String::new(),
             total: 0,
-            began: MonoTime::ZERO,
             shown: MonoTime::ZERO,
         }
     }
@@ -64,7 +63,7 @@ impl Progress {
     /// A download of about `total` bytes begins.
     pub(super) fn begin(&mut self, label: String, total: u64) {
         (self.label, self.total) = (label, total);
-        (self.began, self.shown) = (clock::now(), MonoTime::ZERO);
+        self.shown = MonoTime::ZERO;
         if self.style == Style::Lines {
             eprintln!("fetching {} ({})", self.label, Megabytes(total));
         }
@@ -76,7 +75,7 @@ impl Progress {
         let now = clock::now();
         if self.style == Style::Bar && (now - self.shown >= REDRAW || bytes >= self.total) {
             self.shown = now;
-            self.draw(bytes.min(self.total), now);
+            self.draw(bytes.min(self.total));
         }
     }
 
@@ -86,18 +85,19 @@ impl Progress {
         clippy::cast_sign_loss,
         reason = "for people; the share is within 0 and 1"
     )]
-    fn draw(&self, bytes: u64, now: MonoTime) {
+    fn draw(&self, bytes: u64) {
         let share = bytes as f64 / self.total.max(1) as f64;
         let full = (share * BAR_WIDTH as f64) as usize;
         let bar = format!("{}{}", "=".repeat(full), " ".repeat(BAR_WIDTH - full));
-        let rate = bytes as f64 / (now - self.began).as_secs_f64().max(1e-3);
+        let here = match bytes < self.total {
+            true => format!("{:5.1} of {}", bytes as f64 / 1e6, Megabytes(self.total)),
+            // All bytes are here; the tool and then we take their hashes.
+            false => "checking".to_owned(),
+        };
         // Carriage return and "erase line" redraw in place.
         eprint!(
-            "\r\x1b[K{:<34.34} [{bar}] {} of {}, {}/s",
-            self.label,
-            Megabytes(bytes),
-            Megabytes(self.total),
-            Megabytes(rate as u64)
+            "\r\x1b[K{:<LABEL_WIDTH$.LABEL_WIDTH$} [{bar}] {here}",
+            self.label
         );
         // A terminal that cannot be written to is no reason to stop a download.
         let _ = std::io::stderr().flush();
