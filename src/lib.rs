@@ -66,5 +66,14 @@ pub mod stage;
 /// The whole way, top to bottom.
 pub mod pipeline;
 
+/// One TOML file and what it says.
+pub mod config;
+
+/// The command line.
+pub mod cli;
+
+/// `reflexarc run`.
+pub mod run;
+
 /// What is measured and reported.
 pub mod telemetry;

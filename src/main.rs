@@ -1,1 +1,70 @@
-fn main() {}
+//! The `reflexarc` command: from the command line to the library and back to an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use reflexarc::capture::v4l2;
+use reflexarc::cli::{Cli, Command, ModelsCommand};
+use reflexarc::error::{Kind, Result};
+use reflexarc::models::{Group, Progress, Store, Which};
+use reflexarc::telemetry::report::data::Verdict;
+use reflexarc::{language, models, run, telemetry};
+
+/// Counts every thread's allocations; see `rt::memory`.
+#[global_allocator]
+static ALLOCATOR: reflexarc::rt::memory::Ledgers = reflexarc::rt::memory::Ledgers;
+
+fn main() -> ExitCode {
+    // Before any thread: candle reads its thread counts from the environment.
+    language::limit_candle();
+    let cli = Cli::parse();
+    match perform(cli.command.unwrap_or_else(Command::default_run)) {
+        Ok(code) => ExitCode::from(code),
+        Err(fault) => {
+            eprintln!("{fault}");
+            ExitCode::from(fault.kind.exit_code())
+        }
+    }
+}
+
+/// Carries the command out; gives the exit code of a success.
+fn perform(command: Command) -> Result<u8> {
+    match command {
+        Command::Run(args) => Ok(match run::run(&args)? {
+            Verdict::Met | Verdict::NotJudged => 0,
+            Verdict::Missed => Kind::GoalsMissed.exit_code(),
+        }),
+        Command::Check(args) => say(&run::check(&args)?),
+        Command::Cameras => say(&v4l2::list::render(&v4l2::list::list())),
+        Command::Report { path } => say(&telemetry::report::text::render(&path)?),
+        Command::Models {
+            command: ModelsCommand::List,
+        } => say(&models::listing()),
+        Command::Models {
+            command: ModelsCommand::Fetch { groups, again },
+        } => {
+            let groups = if groups.is_empty() {
+                vec![Group::Run]
+            } else {
+                groups
+            };
+            let which = if again { Which::All } else { Which::Missing };
+            let placed = Store::default().fetch(&groups, which, &mut Progress::stderr())?;
+            let dir = models::cache_dir();
+            say(&format!(
+                "{placed} files placed; all is in {}",
+                dir.display()
+            ))
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_macros,
+    reason = "what a command prints, far from any hot thread"
+)]
+#[expect(clippy::unnecessary_wraps, reason = "an arm of `perform`")]
+fn say(text: &str) -> Result<u8> {
+    println!("{}", text.trim_end());
+    Ok(0)
+}

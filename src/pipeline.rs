@@ -23,7 +23,7 @@ use crate::features::stage::{Features, FeaturesStage, MAP_COUNT};
 use crate::features::{Encoder, FeatureMap};
 use crate::frame::{FrameFormat, FrameMarks, FrameMeta, StampSource};
 use crate::fusion::history::{History, HistoryConfig};
-use crate::fusion::stage::{FusionStage, SensorInput};
+use crate::fusion::stage::{CHUNK_COUNT, FusionStage, SensorInput};
 use crate::language::Instruction;
 use crate::link::{self, LinkCount, NewestWriter};
 use crate::policy::Policy;
@@ -146,14 +146,23 @@ impl Pipeline {
         name("maps home", "every", maps_home_in.count());
 
         // Stages, last to first, since each is given its next.
-        let (chunks_in, chunks) = link::newest::<Chunk>(&silent);
+        let (chunks_in, chunks) = link::newest::<Box<Chunk>>(&silent);
         let chunks_count = chunks_in.count();
-        let action = ActionStage::new(player, sink, chunks, collector.probe("action"));
+        let (chunks_home_in, chunks_home) = link::every(CHUNK_COUNT, &silent);
+        name("chunks home", "every", chunks_home_in.count());
+        let action = ActionStage::new(
+            player,
+            sink,
+            chunks,
+            chunks_home_in,
+            collector.probe("action"),
+        );
         let fusion = FusionStage::new(
             policy,
             sensor_inputs,
             instructions,
             chunks_in,
+            chunks_home,
             maps_home_in,
             collector.probe("fusion"),
         );

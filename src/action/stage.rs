@@ -8,7 +8,7 @@
 use crate::action::player::Player;
 use crate::action::{Chunk, Sink};
 use crate::clock;
-use crate::link::NewestReader;
+use crate::link::{EveryWriter, NewestReader};
 use crate::rt::stop::Stop;
 use crate::rt::thread::Context;
 use crate::rt::wait::WaitPolicy;
@@ -21,7 +21,8 @@ use crate::units::{MonoTime, Nanos};
 pub struct ActionStage {
     player: Player,
     sink: Box<dyn Sink>,
-    chunks: NewestReader<Chunk>,
+    chunks: NewestReader<Box<Chunk>>,
+    chunks_home: EveryWriter<Box<Chunk>>,
     /// Capture time of the frame behind the chunk that is played.
     captured: MonoTime,
     probe: Probe,
@@ -31,13 +32,15 @@ impl ActionStage {
     pub fn new(
         player: Player,
         sink: Box<dyn Sink>,
-        chunks: NewestReader<Chunk>,
+        chunks: NewestReader<Box<Chunk>>,
+        chunks_home: EveryWriter<Box<Chunk>>,
         probe: Probe,
     ) -> Self {
         Self {
             player,
             sink,
             chunks,
+            chunks_home,
             captured: MonoTime::ZERO,
             probe,
         }
@@ -75,11 +78,14 @@ impl ActionStage {
     }
 
     fn beat(&mut self, tick: u64, scheduled: MonoTime, begin: MonoTime, missed: u32) {
-        let played = self
-            .player
-            .tick(tick, scheduled, self.chunks.pop().as_ref());
+        let chunk = self.chunks.pop();
+        let played = self.player.tick(tick, scheduled, chunk.as_deref());
         let written = self.sink.write(&played.action);
         let done = clock::now();
+        if let Some(chunk) = chunk {
+            // The way home has room for every chunk; where fusion has gone, the chunk stays in it.
+            drop(self.chunks_home.push(chunk));
+        }
         if let Some(mut trace) = played.first_of {
             self.captured = trace.at(Mark::Captured);
             if written.is_ok() {

@@ -141,16 +141,21 @@ impl CaptureStage {
     }
 
     fn pass_on(&mut self, slot: Slot<Filled>, arrived: MonoTime) {
-        let meta = slot.meta();
-        let captured = meta.captured;
-        let mut trace = Trace::new(meta.seq, self.source_index, captured, arrived);
+        let captured = slot.meta().captured;
+        let mut trace = Trace::new(slot.meta().seq, self.source_index, captured, arrived);
+        self.out += 1;
+        let handed_over = clock::now();
+        trace.stamp(Mark::HandedOver, handed_over);
+        let stale = self.next.deliver(Frame { slot, trace });
+        // All that follows is bookkeeping; the frame is on its way.
+        if let Some(stale) = stale {
+            self.out -= 1;
+            self.source.give_back(stale.slot.empty());
+        }
         self.due = self
             .source
             .next_due()
             .or_else(|| Some(arrived + self.source.rate()?.period()));
-        self.out += 1;
-        let handed_over = clock::now();
-        trace.stamp(Mark::HandedOver, handed_over);
         self.probe.record(Record::Step(record::Step {
             stage: Stage::Capture,
             source_index: self.source_index,
@@ -160,10 +165,6 @@ impl CaptureStage {
             end: handed_over,
             captured,
         }));
-        if let Some(stale) = self.next.deliver(Frame { slot, trace }) {
-            self.out -= 1;
-            self.source.give_back(stale.slot.empty());
-        }
     }
 
     fn take_home(&mut self) {

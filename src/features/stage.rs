@@ -120,26 +120,28 @@ impl Step<Frame> for FeaturesStage {
             }
         };
         let end = clock::now();
+        let told = match outcome {
+            Ok(features) => {
+                if let Some(stale) = self.next.deliver(features) {
+                    self.free.push(stale);
+                }
+                self.count.passed.add(1);
+                Outcome::Ok
+            }
+            Err(error) => {
+                self.count.failed.add(1);
+                Outcome::Failed(error)
+            }
+        };
         self.probe.record(Record::Step(record::Step {
             stage: Stage::Features,
             source_index: trace.source_index,
-            outcome: outcome
-                .as_ref()
-                .map_or_else(|&e| Outcome::Failed(e), |_| Outcome::Ok),
+            outcome: told,
             ready: trace.at(Mark::HandedOver),
             begin,
             end,
             captured: trace.at(Mark::Captured),
         }));
-        match outcome {
-            Ok(features) => {
-                self.count.passed.add(1);
-                if let Some(stale) = self.next.deliver(features) {
-                    self.free.push(stale);
-                }
-            }
-            Err(_) => self.count.failed.add(1),
-        }
     }
 
     fn idle(&mut self, now: MonoTime) {

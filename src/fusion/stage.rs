@@ -6,6 +6,7 @@
 
 use crate::action::Chunk;
 use crate::clock;
+use crate::error::StepError;
 use crate::features::stage::Features;
 use crate::fusion::history::History;
 use crate::language::Instruction;
@@ -19,6 +20,11 @@ use crate::telemetry::record::{self, Outcome, Record};
 use crate::telemetry::trace::{Mark, Stage};
 use crate::units::MonoTime;
 
+/// Chunks that circulate between the fusion and the action stage. They are some KiB each, so only their
+/// address moves.
+// BOUND: 1 being filled + 1 in the link + 1 being played + 1 on its way home.
+pub const CHUNK_COUNT: usize = 4;
+
 /// One sensor as fusion sees it.
 pub struct SensorInput {
     pub readings: EveryReader<Reading>,
@@ -31,8 +37,10 @@ pub struct FusionStage {
     sensors: Vec<SensorInput>,
     instructions: NewestReader<Instruction>,
     instruction: Option<Instruction>,
-    chunk: Chunk,
-    chunks: NewestWriter<Chunk>,
+    chunks: NewestWriter<Box<Chunk>>,
+    chunks_home: EveryReader<Box<Chunk>>,
+    /// Chunks ready to be filled; never more than `CHUNK_COUNT`, so it never grows.
+    free: Vec<Box<Chunk>>,
     maps_home: EveryWriter<Features>,
     status: PolicyStatus,
     count: Arc<StageCount>,
@@ -44,18 +52,22 @@ impl FusionStage {
         policy: Box<dyn Policy>,
         sensors: Vec<SensorInput>,
         instructions: NewestReader<Instruction>,
-        chunks: NewestWriter<Chunk>,
+        chunks: NewestWriter<Box<Chunk>>,
+        chunks_home: EveryReader<Box<Chunk>>,
         maps_home: EveryWriter<Features>,
         probe: Probe,
     ) -> Self {
-        let chunk = Chunk::new(policy.dof());
+        let free = (0..CHUNK_COUNT)
+            .map(|_| Box::new(Chunk::new(policy.dof())))
+            .collect();
         Self {
             policy,
             sensors,
             instructions,
             instruction: None,
-            chunk,
             chunks,
+            chunks_home,
+            free,
             maps_home,
             status: PolicyStatus::default(),
             count: Arc::default(),
@@ -111,13 +123,21 @@ impl FusionStage {
     }
 }
 
-impl Step<Features> for FusionStage {
-    fn step(&mut self, features: Features) {
-        let begin = clock::now();
-        self.read_side_inputs();
-        let mut trace = features.trace;
-        trace.stamp(Mark::FusionBegin, begin);
-        trace.instruction_id = self.instruction.as_ref().map_or(0, |i| i.id);
+impl FusionStage {
+    fn free_chunk(&mut self) -> Option<Box<Chunk>> {
+        // BOUND: CHUNK_COUNT chunks exist.
+        while let Some(chunk) = self.chunks_home.pop() {
+            self.free.push(chunk);
+        }
+        self.free.pop()
+    }
+
+    /// Runs the policy and publishes what it says. Returns when the chunk was ready, and the outcome.
+    fn decide(&mut self, features: &Features, begin: MonoTime) -> (MonoTime, Outcome) {
+        // Every chunk is on its way: only when the action stage has died.
+        let Some(mut chunk) = self.free_chunk() else {
+            return (clock::now(), Outcome::Failed(StepError::Compute));
+        };
         let set = Aligned {
             now: begin,
             frame: &features.meta,
@@ -125,27 +145,42 @@ impl Step<Features> for FusionStage {
             instruction: self.instruction.as_ref(),
             state: self.state_at(features.meta.captured),
         };
-        self.chunk.clear();
-        let decided = self.policy.decide(&set, &mut self.chunk);
+        chunk.clear();
+        let decided = self.policy.decide(&set, &mut chunk);
         let end = clock::now();
-        trace.stamp(Mark::Fused, end);
-        self.chunk.trace = trace;
         let outcome = match decided {
-            Ok(()) if self.chunk.steps().is_empty() => {
-                self.count.held.add(1);
-                Outcome::Dropped
-            }
-            Ok(()) => {
-                self.count.passed.add(1);
-                // A stale chunk is a plain value, and the link has counted it.
-                let _stale = self.chunks.push(self.chunk);
-                Outcome::Ok
-            }
-            Err(error) => {
-                self.count.failed.add(1);
-                Outcome::Failed(error)
-            }
+            Err(error) => Outcome::Failed(error),
+            Ok(()) if chunk.steps().is_empty() => Outcome::Dropped,
+            Ok(()) => Outcome::Ok,
         };
+        if outcome != Outcome::Ok {
+            self.free.push(chunk);
+            return (end, outcome);
+        }
+        chunk.trace = features.trace;
+        chunk.trace.stamp(Mark::FusionBegin, begin);
+        chunk.trace.stamp(Mark::Fused, end);
+        chunk.trace.instruction_id = self.instruction.as_ref().map_or(0, |i| i.id);
+        // The link has counted a stale chunk.
+        self.free.extend(self.chunks.push(chunk));
+        (end, outcome)
+    }
+}
+
+impl Step<Features> for FusionStage {
+    fn step(&mut self, features: Features) {
+        let begin = clock::now();
+        self.read_side_inputs();
+        let (end, outcome) = self.decide(&features, begin);
+        // All that follows is bookkeeping; the chunk is on its way.
+        match outcome {
+            Outcome::Ok => self.count.passed.add(1),
+            Outcome::Dropped => self.count.held.add(1),
+            Outcome::Failed(_) => self.count.failed.add(1),
+        }
+        let trace = features.trace;
+        // The way home has room for every map.
+        drop(self.maps_home.push(features));
         self.probe.record(Record::Step(record::Step {
             stage: Stage::Fusion,
             source_index: trace.source_index,
@@ -155,8 +190,6 @@ impl Step<Features> for FusionStage {
             end,
             captured: trace.at(Mark::Captured),
         }));
-        // The way home has room for every map.
-        drop(self.maps_home.push(features));
         self.tell_status(end);
     }
 

@@ -14,7 +14,7 @@ use crate::language::sources::socket::Socket;
 use crate::language::sources::stdin::Stdin;
 use crate::language::sources::{LanguageConfig, wait_readable};
 use crate::language::{Instruction, MiniLm, keep_candle_on_this_thread};
-use crate::link::NewestWriter;
+use crate::link::{EveryWriter, NewestWriter};
 use crate::models;
 use crate::rt::stop::Stop;
 use crate::units::{MonoTime, Nanos};
@@ -24,6 +24,14 @@ const TURN: Nanos = Nanos::from_millis(50);
 
 /// Takes a line for the person at the terminal.
 pub type Notes = Box<dyn FnMut(&str) + Send>;
+
+/// An instruction that was taken, in words, for who shows or reports them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// As in [`Instruction::id`].
+    pub id: u32,
+    pub text: String,
+}
 
 /// What came during a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +51,7 @@ pub struct Language {
     stdin: Option<Stdin>,
     socket: Option<Socket>,
     notes: Notes,
+    heard: Option<EveryWriter<Heard>>,
     totals: LanguageTotals,
 }
 
@@ -105,6 +114,7 @@ impl Language {
             stdin,
             socket: config.socket.as_deref().map(Socket::open).transpose()?,
             notes: Box::new(|line| eprintln!("{line}")),
+            heard: None,
             totals: LanguageTotals::default(),
         })
     }
@@ -118,6 +128,12 @@ impl Language {
     /// Where lines for the person at the terminal go; standard error unless this is called.
     pub fn with_notes(mut self, notes: Notes) -> Self {
         self.notes = notes;
+        self
+    }
+
+    /// Tells every instruction that is taken; when the link is full it is not told.
+    pub fn with_heard(mut self, heard: EveryWriter<Heard>) -> Self {
+        self.heard = Some(heard);
         self
     }
 
@@ -210,6 +226,10 @@ impl Language {
         instruction.encoded = clock::now();
         // An instruction that fusion had not taken yet is given back: it is out of date.
         let _outdated = out.push(instruction);
+        if let Some(heard) = &mut self.heard {
+            let text = text.clone();
+            drop(heard.push(Heard { id, text }));
+        }
         Ok(Accepted {
             id,
             text,

@@ -13,7 +13,7 @@ pub mod minilm;
 pub mod sources;
 
 pub use candle_threads::{keep_candle_on_this_thread, limit_candle};
-pub use listen::{Language, LanguageTotals, Notes};
+pub use listen::{Heard, Language, LanguageTotals, Notes};
 pub use minilm::MiniLm;
 pub use sources::LanguageConfig;
 

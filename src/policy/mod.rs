@@ -83,6 +83,9 @@ pub enum Phase {
     NotFound,
 }
 
+/// Puts a [`PolicyStatus`] into words.
+pub type Explainer = Box<dyn Fn(&PolicyStatus) -> String + Send>;
+
 /// Turns one aligned set into one chunk of time-stamped actions. Runs on the fusion thread: no allocation, no
 /// lock, no blocking call, bounded time. Takes all its memory when it is made.
 pub trait Policy: Send {
@@ -98,7 +101,7 @@ pub trait Policy: Send {
     /// What it did last.
     fn status(&self) -> PolicyStatus;
 
-    /// The same in words, with the reason, for the live table and the report.
-    /// Runs on the housekeeping side and may allocate.
-    fn explain(&self, status: &PolicyStatus) -> String;
+    /// Says in words what a status means, and why, for the live table and the report. It outlives the policy's
+    /// move to its thread: it runs on the housekeeping side and may allocate.
+    fn explainer(&self) -> Explainer;
 }

@@ -5,7 +5,7 @@
 
 use crate::action::Chunk;
 use crate::error::StepError;
-use crate::policy::{Aligned, Phase, Policy, PolicyStatus};
+use crate::policy::{Aligned, Explainer, Phase, Policy, PolicyStatus};
 use crate::units::Nanos;
 
 /// Steps of its chunks: long enough that the ladder stays on fresh between two frames of 10 a second.
@@ -47,7 +47,7 @@ impl Policy for Still {
         }
     }
 
-    fn explain(&self, _status: &PolicyStatus) -> String {
-        "holds the position that the sensors report".to_owned()
+    fn explainer(&self) -> Explainer {
+        Box::new(|_| "holds the position that the sensors report".to_owned())
     }
 }

@@ -21,6 +21,7 @@ pub struct Ledger {
     frees: AtomicU64,
     bytes: AtomicU64,
     after_seal: AtomicU64,
+    bytes_after_seal: AtomicU64,
     sealed: AtomicBool,
 }
 
@@ -33,6 +34,8 @@ pub struct LedgerTotals {
     pub bytes: u64,
     /// Allocations and frees made after this thread was sealed.
     pub after_seal: u64,
+    /// Bytes asked for by them.
+    pub bytes_after_seal: u64,
 }
 
 impl Ledger {
@@ -42,6 +45,7 @@ impl Ledger {
             frees: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             after_seal: AtomicU64::new(0),
+            bytes_after_seal: AtomicU64::new(0),
             sealed: AtomicBool::new(false),
         }
     }
@@ -53,6 +57,7 @@ impl Ledger {
             frees: self.frees.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             after_seal: self.after_seal.load(Ordering::Relaxed),
+            bytes_after_seal: self.bytes_after_seal.load(Ordering::Relaxed),
         }
     }
 
@@ -72,6 +77,8 @@ impl Ledger {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         if self.sealed.load(Ordering::Relaxed) {
             self.after_seal.fetch_add(1, Ordering::Relaxed);
+            self.bytes_after_seal
+                .fetch_add(bytes as u64, Ordering::Relaxed);
             if ABORT_WHEN_BROKEN.load(Ordering::Relaxed) {
                 broken();
             }

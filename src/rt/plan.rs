@@ -145,10 +145,11 @@ const TIMED_LEAD: Nanos = Nanos::from_micros(80);
 const TIMED_LATE: Nanos = Nanos::from_micros(300);
 
 impl Plan {
-    /// `work` is the measured time from frame to chunk; `period` the time between frames, if the source must
+    /// `fifo`: ask for `SCHED_FIFO`. `work` is the measured time from frame to chunk; `period` the time between frames, if the source must
     /// be drained at that rate (none for a file that waits to be read).
     pub fn new(
         config: &ThreadsConfig,
+        fifo: bool,
         machine: &Machine,
         work: Nanos,
         period: Option<Nanos>,
@@ -159,7 +160,11 @@ impl Plan {
         let core = |from_end: usize| vec![way[way.len().saturating_sub(1 + from_end)]];
         let spec = |name: &str, priority: u8, cores: Vec<usize>, wait: WaitPolicy| ThreadSpec {
             name: name.to_owned(),
-            class: Class::Fifo(priority),
+            class: if fifo {
+                Class::Fifo(priority)
+            } else {
+                Class::Normal
+            },
             cores,
             wait,
         };

@@ -51,12 +51,18 @@ impl Collector {
     /// Takes what the probes hold. Call every 20 to 50 ms, and once after the threads have ended.
     /// Returns how many records it took.
     pub fn collect(&mut self) -> u64 {
+        self.collect_each(|_| {})
+    }
+
+    /// The same, and shows each record to `see`: for who wants single frames, not their sums.
+    pub fn collect_each(&mut self, mut see: impl FnMut(&Record)) -> u64 {
         let before = self.measured.records;
         for (_, ring) in &mut self.probes {
             // BOUND: one ring full. A thread that records faster than this loop reads cannot hold it up.
             for _ in 0..PROBE_RECORDS {
                 let Some(record) = ring.pop() else { break };
                 self.measured.apply(&record);
+                see(&record);
             }
         }
         self.measured.records - before

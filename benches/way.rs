@@ -1,0 +1,243 @@
+//! What does the runtime itself cost on the way of a frame?
+//!
+//! 1080p frames come at 30 a second, open loop: each has its scheduled instant, whatever became of the one before.
+//! The encoder is the null one, which touches every byte; the action clock beats at 100 Hz. A frame's overhead is
+//! the time from its scheduled instant to its finished chunk, minus the touching. In it are the wake for the
+//! frame, every hand-over, fusion, and all time stamps. Not in it is the wait for the action clock's
+//! beat, which is a rate and not a cost (it is reported beside it).
+//!
+//! `REFLEXARC_FRAMES` sets the number of frames (default 20,000: eleven minutes a layout).
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use reflexarc::action::config::ActionConfig;
+use reflexarc::action::player::Player;
+use reflexarc::action::{Action, Sink};
+use reflexarc::capture::synthetic::{SyntheticConfig, SyntheticSource};
+use reflexarc::clock;
+use reflexarc::error::StepError;
+use reflexarc::features::Encoder;
+use reflexarc::features::encoders::{self, EncoderConfig, EncoderName};
+use reflexarc::fusion::history::HistoryConfig;
+use reflexarc::pipeline::{Parts, Pipeline};
+use reflexarc::policy::still::Still;
+use reflexarc::rt::latency::AwakeCores;
+use reflexarc::rt::memory;
+use reflexarc::rt::plan::{Layout, Machine, Plan, ThreadsConfig, WaitChoice};
+use reflexarc::rt::stop::Stop;
+use reflexarc::rt::thread;
+use reflexarc::telemetry::collect::Collector;
+use reflexarc::telemetry::goals::GoalsConfig;
+use reflexarc::telemetry::record::Record;
+use reflexarc::telemetry::trace::{Mark, Trace};
+use reflexarc::units::Nanos;
+use support::Bench;
+
+/// Takes actions and does nothing, so that no system call of a sink is measured.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn describe(&self) -> String {
+        "nowhere".to_owned()
+    }
+    fn write(&mut self, _action: &Action) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// The traces of all frames of one run.
+fn run(
+    layout: Layout,
+    wait: WaitChoice,
+    cores: &[usize],
+    encoder: EncoderName,
+    frames: u64,
+) -> Vec<Trace> {
+    let threads = ThreadsConfig {
+        layout,
+        wait,
+        cores: Some(cores.to_vec()),
+        housekeeping: Some(vec![0]),
+        ..ThreadsConfig::default()
+    };
+    let plan = Plan::new(&threads, true, &Machine::detect(), Nanos::ZERO, None);
+    let source = SyntheticConfig {
+        frames: Some(frames),
+        ..SyntheticConfig::default()
+    };
+    let source = SyntheticSource::open(&source, 0).unwrap();
+    let format = source_format(&source);
+    let config = EncoderConfig {
+        name: encoder,
+        ..EncoderConfig::default()
+    };
+    let encoder: Box<dyn Encoder> = encoders::open(&config, format).unwrap();
+    let stop = Stop::default();
+    let mut collector = Collector::new(clock::now(), &GoalsConfig::default());
+    let parts = Parts {
+        source: Box::new(source),
+        encoder,
+        policy: Box::new(Still::new(2)),
+        sensors: Vec::new(),
+        history: HistoryConfig::default(),
+        language: Box::new(|_, _| {}),
+        player: Player::new(&ActionConfig::default(), 2, &[]).unwrap(),
+        sink: Box::new(Nowhere),
+    };
+    let mut pipeline = Pipeline::build(parts, &plan, &mut collector, &stop).unwrap();
+    let mut traces = Vec::with_capacity(usize::try_from(frames).unwrap());
+    pipeline.go();
+    let mut keep = |record: &Record| {
+        if let Record::Frame(trace) = record {
+            traces.push(*trace);
+        }
+    };
+    while !pipeline.way_has_ended() {
+        collector.collect_each(&mut keep);
+        clock::sleep_until(clock::now() + Nanos::from_millis(50));
+    }
+    clock::sleep_until(clock::now() + Nanos::from_millis(25));
+    stop.ask();
+    let end = pipeline.join().unwrap();
+    collector.collect_each(&mut keep);
+    // Checked before it is believed: every frame came through, whole and once.
+    assert!(end.fault.is_none());
+    assert_eq!(end.slots_out, 0);
+    assert_eq!(pipeline.source.produced.get(), frames);
+    assert!(traces.iter().all(Trace::is_complete));
+    assert!(traces.windows(2).all(|pair| pair[0].seq < pair[1].seq));
+    assert!(
+        traces.len() as u64 + 2 >= frames,
+        "{} of {frames} frames came through",
+        traces.len()
+    );
+    traces
+}
+
+fn source_format(source: &SyntheticSource) -> reflexarc::frame::FrameFormat {
+    reflexarc::capture::Source::format(source)
+}
+
+fn between(traces: &[Trace], from: Mark, to: Mark) -> Vec<u64> {
+    traces
+        .iter()
+        .map(|t| (t.at(to) - t.at(from)).clamp_u64())
+        .collect()
+}
+
+fn overhead(traces: &[Trace]) -> Vec<u64> {
+    let touching = |t: &Trace| t.at(Mark::Loaded) - t.at(Mark::FeaturesBegin);
+    traces
+        .iter()
+        .map(|t| (t.at(Mark::Fused) - t.at(Mark::Captured) - touching(t)).clamp_u64())
+        .collect()
+}
+
+fn main() {
+    let mut bench = Bench::start(
+        "way",
+        "What does the runtime itself cost on the way of a frame?",
+    );
+    let _awake = AwakeCores::hold();
+    let _ = memory::lock_all();
+    let _ = thread::set_housekeeping_cores(&[0]);
+    let wanted = std::env::var("REFLEXARC_FRAMES")
+        .ok()
+        .and_then(|n| n.parse().ok());
+    let frames = bench.size(wanted.unwrap_or(20_000), 30) as u64;
+    let plans = [
+        (
+            "together, one thread, timed wait",
+            Layout::Together,
+            WaitChoice::Timed,
+            vec![1],
+        ),
+        (
+            "together, one thread, sleeping wait",
+            Layout::Together,
+            WaitChoice::Park,
+            vec![1],
+        ),
+        (
+            "capture apart, two cores, timed wait",
+            Layout::CaptureApart,
+            WaitChoice::Timed,
+            vec![0, 1],
+        ),
+    ];
+    for (name, layout, wait, cores) in plans {
+        let traces = run(layout, wait, &cores, EncoderName::Null, frames);
+        let rows = vec![
+            (
+                "overhead: due to chunk, less the touching".to_owned(),
+                1,
+                overhead(&traces),
+            ),
+            (
+                "  due -> taken".to_owned(),
+                1,
+                between(&traces, Mark::Captured, Mark::Arrived),
+            ),
+            (
+                "  capture -> features".to_owned(),
+                1,
+                between(&traces, Mark::HandedOver, Mark::FeaturesBegin),
+            ),
+            (
+                "  fuse".to_owned(),
+                1,
+                between(&traces, Mark::FusionBegin, Mark::Fused),
+            ),
+            (
+                "touching 4.1 MB".to_owned(),
+                1,
+                between(&traces, Mark::FeaturesBegin, Mark::Loaded),
+            ),
+            (
+                "wait for the 100 Hz beat".to_owned(),
+                1,
+                between(&traces, Mark::Fused, Mark::ActionBegin),
+            ),
+            (
+                "camera to action".to_owned(),
+                1,
+                between(&traces, Mark::Captured, Mark::Written),
+            ),
+        ];
+        bench.record(name, rows);
+    }
+    let real = bench.size(wanted.unwrap_or(20_000).min(2_000), 10) as u64;
+    let traces = run(
+        Layout::Together,
+        WaitChoice::Timed,
+        &[1],
+        EncoderName::EfficientNetLite0,
+        real,
+    );
+    let rows = vec![
+        (
+            "camera to action".to_owned(),
+            1,
+            between(&traces, Mark::Captured, Mark::Written),
+        ),
+        (
+            "  preprocess".to_owned(),
+            1,
+            between(&traces, Mark::FeaturesBegin, Mark::Loaded),
+        ),
+        (
+            "  encode".to_owned(),
+            1,
+            between(&traces, Mark::Loaded, Mark::Encoded),
+        ),
+        (
+            "due to chunk".to_owned(),
+            1,
+            between(&traces, Mark::Captured, Mark::Fused),
+        ),
+    ];
+    bench.record("EfficientNet-Lite0, together, timed wait", rows);
+    bench.finish();
+}

