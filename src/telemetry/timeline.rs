@@ -133,11 +133,6 @@ impl Timeline {
         all.closed.into_iter().map(move |i| (width * i.index, i))
     }
 
-    /// The interval that was completed last.
-    pub fn latest(&self) -> Option<&Interval> {
-        self.closed.last()
-    }
-
     fn index_of(&self, at: MonoTime) -> i64 {
         ((at - self.began).0 / self.width.0).max(0)
     }
