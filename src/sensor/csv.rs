@@ -28,7 +28,9 @@ pub struct Recording {
     name: String,
     source_index: u8,
     rows: Rows,
-    begin: MonoTime,
+    /// When time 0 of the recording is: the first call of `next`. Then all threads have been let go, so the
+    /// recording begins with the pictures and not with the preparations.
+    begin: Option<MonoTime>,
     next: usize,
     counters: Arc<SensorCounters>,
 }
@@ -58,7 +60,7 @@ impl Recording {
             name,
             source_index,
             rows,
-            begin: MonoTime::ZERO,
+            begin: None,
             next: 0,
             counters: Arc::default(),
         })
@@ -84,14 +86,15 @@ impl SensorSource for Recording {
     }
 
     fn start(&mut self) -> Result<()> {
-        self.begin = clock::now();
+        self.begin = None;
         self.next = 0;
         Ok(())
     }
 
     fn next(&mut self, deadline: MonoTime) -> Result<Option<Reading>, StepError> {
+        let begin = *self.begin.get_or_insert_with(clock::now);
         let row = self.rows.rows.get(self.next);
-        let due = row.map_or(MonoTime::FAR, |row| self.begin + row.at);
+        let due = row.map_or(MonoTime::FAR, |row| begin + row.at);
         let until = due.min(deadline);
         // BOUND: ends at the deadline; only a signal ends a sleep early.
         while clock::now() < until {
@@ -131,7 +134,7 @@ struct Rows {
 
 #[derive(Debug)]
 struct Row {
-    /// Since the start of the run.
+    /// Since the recording's time 0.
     at: Nanos,
     /// Of the file, from 1; it serves as the reading's number.
     line: u32,
@@ -416,5 +419,46 @@ mod tests {
         let all = |line| cells(line, ',').collect::<Vec<_>>();
         assert_eq!(all(r#""a,b", c ,"d""#), ["a,b", "c", "d"]);
         assert_eq!(all("1,,3,"), ["1", "", "3", ""]);
+    }
+
+    /// Whatever stands in a file, it is read or refused, with a line that the file has.
+    #[test]
+    fn damaged_recordings_are_refused_and_never_panic() {
+        let good = "time,\"a\",b\n0.5,1,2\n1.5e0,-3,nan\n# note\n1.25,4,5\n";
+        let config = SensorConfig::at("csv:x".parse().expect("an address"));
+        let spare: Vec<char> = "0123456789.,;\t\"-+eEnaié#\n\r ".chars().collect();
+        let mut random = 0x2545_F491_4F6C_DD1D_u64;
+        let mut below = |n: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random % n as u64).expect("below a usize")
+        };
+        let (mut taken, mut refused) = (0, 0);
+        for _ in 0..50_000 {
+            let mut text: Vec<char> = good.chars().collect();
+            for _ in 0..=below(4) {
+                let place = below(text.len());
+                match below(3) {
+                    0 => text[place] = spare[below(spare.len())],
+                    1 => text.insert(place, spare[below(spare.len())]),
+                    _ => drop(text.remove(place)),
+                }
+            }
+            let text: String = text.into_iter().collect();
+            match Rows::parse(&text, &config) {
+                Ok(rows) => {
+                    assert!(rows.rows.is_sorted_by_key(|row| row.at));
+                    assert!(rows.rows.iter().flat_map(|r| r.values).all(f32::is_finite));
+                    taken += 1;
+                }
+                Err(problem) => {
+                    let lines = text.lines().count().max(1);
+                    assert!((1..=lines).contains(&(problem.line as usize)), "{text}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(taken > 1000 && refused > 1000, "{taken} {refused}");
     }
 }

@@ -96,10 +96,10 @@ mod tests {
     #[test]
     fn types_are_read_as_the_kernel_documents_them() {
         let parse = |text| SampleType::parse(text);
-        let accel = parse("le:s12/16>>4").unwrap();
+        let accel = parse("le:s12/16>>4").expect("valid");
         assert_eq!((accel.bits, accel.stored, accel.shift), (12, 16, 4));
         assert_eq!(accel.bytes(), 2);
-        let rotation = parse("be:u32/32X4>>0").unwrap();
+        let rotation = parse("be:u32/32X4>>0").expect("valid");
         assert_eq!((rotation.repeat, rotation.bytes()), (4, 16));
         for bad in [
             "",
@@ -129,7 +129,7 @@ mod tests {
             ("le:s8/8>>0", &[0x80], -128),
             ("le:s64/64>>0", &[0xff; 8], -1),
         ] {
-            let kind = SampleType::parse(kind).unwrap();
+            let kind = SampleType::parse(kind).expect("a valid type");
             assert_eq!(kind.decode(bytes), expected, "{kind:?}");
         }
     }
@@ -139,7 +139,7 @@ mod tests {
         let kinds = |texts: &[&str]| -> Vec<SampleType> {
             texts
                 .iter()
-                .map(|t| SampleType::parse(t).unwrap())
+                .map(|t| SampleType::parse(t).expect("a valid type"))
                 .collect()
         };
         // Three 16 bit axes, then the time stamp: two bytes of padding stand before it.
