@@ -8,10 +8,17 @@
     clippy::cast_sign_loss
 )]
 
+use reflexarc::rt::memory::Ledgers;
+
+/// Counts allocations by thread.
+#[global_allocator]
+static ALLOCATOR: Ledgers = Ledgers;
+
 mod sources {
     mod damage;
     mod file;
     mod footage;
+    mod sealed;
     mod spec;
     mod synthetic;
 }

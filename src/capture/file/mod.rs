@@ -332,7 +332,7 @@ impl Source for FileSource {
     }
 
     fn next_due(&self) -> Option<MonoTime> {
-        self.head_due()
+        self.begin.get().and_then(|_| self.head_due())
     }
 
     fn notes(&self) -> Vec<String> {
