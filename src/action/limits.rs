@@ -7,7 +7,7 @@
 //! A joint follows its chunk exactly while that keeps the limits. Otherwise it catches up as fast as it can
 //! still brake: the speed (relative to the moving target) never exceeds the one from which it can come to
 //! rest within the remaining gap by losing `A` a tick. The same bound towards each end stop keeps the joint
-//! inside its range whatever it is told; see [`JointLimits::speed_to_stop_within`] for the sum.
+//! inside its range whatever it is told; see `JointLimits::speed_to_stop_within` for the sum.
 
 use super::config::{ActionConfig, Mode};
 use crate::error::{Fault, Kind, Result};
