@@ -6,7 +6,7 @@ use clap::Parser as _;
 use reflexarc::capture::v4l2;
 use reflexarc::cli::{Cli, Command, ModelsCommand};
 use reflexarc::error::{Kind, Result};
-use reflexarc::models::{Group, Progress, Store, Which};
+use reflexarc::models::{Group, Listing, Progress, Store, Which};
 use reflexarc::telemetry::report::data::Verdict;
 use reflexarc::{language, models, run, telemetry};
 
@@ -39,7 +39,14 @@ fn perform(command: Command) -> Result<u8> {
         Command::Report { path } => say(&telemetry::report::text::render(&path)?),
         Command::Models {
             command: ModelsCommand::List,
-        } => say(&models::listing()),
+        } => {
+            let store = Store::default();
+            say(&format!(
+                "cache: {}\n{}",
+                store.dir().display(),
+                Listing(&store.list())
+            ))
+        }
         Command::Models {
             command: ModelsCommand::Fetch { groups, again },
         } => {

@@ -84,33 +84,3 @@ pub fn ensure(groups: &[Group]) -> Result<()> {
         .fetch(groups, Which::Missing, &mut Progress::stderr())
         .map(|_| ())
 }
-
-/// The catalog as a table for people: what each file is, from where, and whether it is there.
-pub fn listing() -> String {
-    let store = Store::default();
-    let mut lines = vec![format!("cache: {}", store.dir().display())];
-    for Listed {
-        package,
-        item,
-        state,
-    } in store.list()
-    {
-        let state = match state {
-            State::Present => "present",
-            State::Missing => "missing",
-            State::Damaged => "DAMAGED",
-        };
-        lines.push(format!(
-            "{state}  {:<42} {:>10} bytes  sha256 {}",
-            item.file, item.bytes, item.sha256
-        ));
-        lines.push(format!(
-            "         {} {} ({}), for `{}`",
-            package.name,
-            package.version,
-            package.licence,
-            package.group.name()
-        ));
-    }
-    lines.join("\n")
-}

@@ -146,6 +146,7 @@ impl ThreadWatch {
         let work_ns: u64 = work.sum();
         ThreadReport {
             name: info.name,
+            tid: info.tid,
             stages: info.stages.iter().map(|s| s.name().to_owned()).collect(),
             class_asked: info.class_asked,
             class_given: info.class_given,

@@ -273,6 +273,9 @@ pub struct SensorReport {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ThreadReport {
     pub name: String,
+    /// As the kernel numbers it, so that a trace of the process can be matched.
+    #[serde(default)]
+    pub tid: i32,
     /// The stages that run on it.
     pub stages: Vec<String>,
     /// Scheduling class asked for and given, such as `fifo 80`.
