@@ -6,74 +6,74 @@
 //!
 //! The modules stand in the order in which a frame meets them.
 
-/// Quantities as types.
+// Quantities as types.
 pub mod units;
 
-/// The one place that reads a clock.
+// The one place that reads a clock.
 pub mod clock;
 
-/// Errors that explain themselves.
+// Errors that explain themselves.
 pub mod error;
 
-/// Angles, poses and the pinhole lens of a pan-tilt camera.
+// Angles, poses and the pinhole lens of a pan-tilt camera.
 pub mod lens;
 
-/// What is known about a frame besides its bytes.
+// What is known about a frame besides its bytes.
 pub mod frame;
 
-/// Frame memory with one owner.
+// Frame memory with one owner.
 pub mod slot;
 
-/// How things get from thread to thread.
+// How things get from thread to thread.
 pub mod link;
 
-/// Threads, waiting, memory.
+// Threads, waiting, memory.
 pub mod rt;
 
-/// Where frames come from.
+// Where frames come from.
 pub mod capture;
 
-/// A closed loop without hardware.
+// A closed loop without hardware.
 pub mod scene;
 
-/// From frame to feature map.
+// From frame to feature map.
 pub mod features;
 
-/// Real weights, names, photographs and footage.
+// Real weights, names, photographs and footage.
 pub mod models;
 
-/// From text to instruction.
+// From text to instruction.
 pub mod language;
 
-/// From sensors to state.
+// From sensors to state.
 pub mod sensor;
 
-/// Bringing features, words and sensors to one instant.
+// Bringing features, words and sensors to one instant.
 pub mod fusion;
 
-/// From one aligned set to a chunk of actions.
+// From one aligned set to a chunk of actions.
 pub mod policy;
 
-/// From chunk to robot.
+// From chunk to robot.
 pub mod action;
 
-/// How actions leave and readings enter.
+// How actions leave and readings enter.
 pub mod wire;
 
-/// How stages are joined: by a plain call or by a link.
+// How stages are joined: by a plain call or by a link.
 pub mod stage;
 
-/// The whole way, top to bottom.
+// The whole way, top to bottom.
 pub mod pipeline;
 
-/// One TOML file and what it says.
+// One TOML file and what it says.
 pub mod config;
 
-/// The command line.
+// The command line.
 pub mod cli;
 
-/// `reflexarc run`.
+// `reflexarc run`.
 pub mod run;
 
-/// What is measured and reported.
+// What is measured and reported.
 pub mod telemetry;

@@ -1,24 +1,24 @@
 //! Actions: chunks from the policy, played on an absolute clock, with a ladder of fallbacks.
 
-/// What a user says about it.
+// What a user says about it.
 pub mod config;
 
-/// Which chunk plays at an instant.
+// Which chunk plays at an instant.
 pub mod schedule;
 
-/// How fast each joint may go where.
+// How fast each joint may go where.
 pub mod limits;
 
-/// What to do when no fresh chunk comes.
+// What to do when no fresh chunk comes.
 pub mod ladder;
 
-/// One tick: chunk in, action out.
+// One tick: chunk in, action out.
 pub mod player;
 
-/// The stage.
+// The stage.
 pub mod stage;
 
-/// Where actions go.
+// Where actions go.
 pub mod sinks;
 
 use crate::capture::Count;

@@ -5,7 +5,7 @@
 //! A tick reads no clock: it is given its own scheduled instant, so the same chunks at the same ticks give
 //! the same actions. Whatever arrives, the actions keep the limits of position, velocity and acceleration;
 //! a change of chunk or of rung cannot break them, because every rung moves the joints through the same
-//! [`JointLimits`](crate::action::limits::JointLimits).
+//! [`JointLimits`].
 
 use super::config::{ActionConfig, Mode, SafeAction};
 use super::ladder::{Ladder, Playing, Timeouts};

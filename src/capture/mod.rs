@@ -1,18 +1,18 @@
 //! Where frames come from: cameras, files, synthetic patterns, a virtual scene.
 
-/// Cameras through V4L2.
+// Cameras through V4L2.
 pub mod v4l2;
 
-/// Recordings and pictures.
+// Recordings and pictures.
 pub mod file;
 
-/// A source in one word.
+// A source in one word.
 pub mod spec;
 
-/// A camera made of arithmetic.
+// A camera made of arithmetic.
 pub mod synthetic;
 
-/// The stage.
+// The stage.
 pub mod stage;
 
 use crate::error::{Result, StepError};

@@ -1,18 +1,18 @@
 //! From camera frame to feature map.
 
-/// From camera format to the model's input, in one pass.
+// From camera format to the model's input, in one pass.
 pub mod preprocess;
 
-/// The encoders, by name.
+// The encoders, by name.
 pub mod encoders;
 
-/// The network EfficientNet-Lite0.
+// The network EfficientNet-Lite0.
 pub mod efficientnet_lite0;
 
-/// Convolutions on blocked channels, for each instruction set.
+// Convolutions on blocked channels, for each instruction set.
 pub mod kernels;
 
-/// The stage.
+// The stage.
 pub mod stage;
 
 use crate::error::StepError;

@@ -1,7 +1,7 @@
 //! From features, instruction and sensor state to one aligned set, and from that to a chunk.
 
-/// What the sensors said lately, and what that means for one instant.
+// What the sensors said lately, and what that means for one instant.
 pub mod history;
 
-/// The stage.
+// The stage.
 pub mod stage;

@@ -1,15 +1,15 @@
 //! Instructions: text in, embedding out.
 
-/// Keeps the tensor library on the thread that asks.
+// Keeps the tensor library on the thread that asks.
 mod candle_threads;
 
-/// From the sources through the encoder to the link.
+// From the sources through the encoder to the link.
 mod listen;
 
-/// The text encoder.
+// The text encoder.
 pub mod minilm;
 
-/// Where instructions come from.
+// Where instructions come from.
 pub mod sources;
 
 pub use candle_threads::{keep_candle_on_this_thread, limit_candle};

@@ -22,7 +22,7 @@ use super::store::{Store, place};
 use crate::error::{Fault, Kind, Result};
 use crate::language::{EMBEDDING_LEN, MiniLm, keep_candle_on_this_thread};
 
-/// Below the cache directory. Tensors `embeddings` [rows, 384] f32 and `class` [rows] i32.
+/// Below the cache directory. Tensors: `embeddings` of rows x 384 f32, `class` of rows i32.
 pub const FILE: &str = "class-embeddings.safetensors";
 /// Of the file's contents; a change makes old files be computed anew.
 const LAYOUT: &str = "1";

@@ -12,28 +12,28 @@ use std::path::PathBuf;
 
 use crate::error::Result;
 
-/// What is fetched: packages, members, hashes.
+// What is fetched: packages, members, hashes.
 pub mod catalog;
 
-/// The class names as sentence embeddings.
+// The class names as sentence embeddings.
 pub mod class_embeddings;
 
-/// The 1000 names that the vision encoder's classes have.
+// The 1000 names that the vision encoder's classes have.
 pub mod class_names;
 
-/// Reads the weights' own file format, and refuses all else.
+// Reads the weights' own file format, and refuses all else.
 pub mod legacy_torch;
 
-/// The catalog as text.
+// The catalog as text.
 pub mod listing;
 
-/// What a person sees of a download.
+// What a person sees of a download.
 pub mod progress;
 
-/// The cache directory: what is there, what is missing, and how it gets there.
+// The cache directory: what is there, what is missing, and how it gets there.
 pub mod store;
 
-/// The tools that bring a package: pip, apt-get.
+// The tools that bring a package: pip, apt-get.
 mod tools;
 
 pub use catalog::Group;

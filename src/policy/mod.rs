@@ -2,7 +2,7 @@
 //!
 #![doc = include_str!("writing.md")]
 
-/// Holds still, for measuring the runtime.
+// Holds still, for measuring the runtime.
 pub mod still;
 
 use crate::action::Chunk;

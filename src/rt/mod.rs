@@ -1,25 +1,25 @@
 //! The real-time side of the process: threads, waiting, memory, and proof of what the kernel granted.
 
-/// Atomics and cells through one door, so that loom can replace them.
+// Atomics and cells through one door, so that loom can replace them.
 pub mod sync;
 
-/// How a thread waits for work: spin, park, or sleep until just before the expected frame.
+// How a thread waits for work: spin, park, or sleep until just before the expected frame.
 pub mod wait;
 
-/// Starting threads with class, core and name.
+// Starting threads with class, core and name.
 pub mod thread;
 
-/// The one flag that ends a run.
+// The one flag that ends a run.
 pub mod stop;
 
-/// Locked memory, prefaulted stacks, the sealed allocator.
+// Locked memory, prefaulted stacks, the sealed allocator.
 pub mod memory;
 
-/// Keeping cores out of deep sleep.
+// Keeping cores out of deep sleep.
 pub mod latency;
 
-/// Which stage runs on which thread and core.
+// Which stage runs on which thread and core.
 pub mod plan;
 
-/// The two signals that end a run.
+// The two signals that end a run.
 pub mod signal;

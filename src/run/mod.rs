@@ -6,10 +6,10 @@
 
 use std::time::SystemTime;
 
-/// From configuration to parts.
+// From configuration to parts.
 mod parts;
 
-/// From a finished run to the facts of its report.
+// From a finished run to the facts of its report.
 mod facts;
 
 use crate::cli;

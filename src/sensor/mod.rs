@@ -11,34 +11,34 @@
 //!
 //! Datagrams are compact or JSON, as documented in [`crate::wire`]; the first byte tells which.
 
-/// What a user says about a sensor.
+// What a user says about a sensor.
 pub mod config;
 
-/// What became of the readings.
+// What became of the readings.
 pub mod counters;
 
-/// From a sender's time stamp to this machine's clock.
+// From a sender's time stamp to this machine's clock.
 pub mod stamp;
 
-/// From datagram to reading.
+// From datagram to reading.
 mod intake;
 
-/// Waiting for a descriptor.
+// Waiting for a descriptor.
 mod readable;
 
-/// What the two kinds of socket share.
+// What the two kinds of socket share.
 mod datagram;
 
-/// Readings from UDP.
+// Readings from UDP.
 mod udp;
 
-/// Readings from a Unix datagram socket.
+// Readings from a Unix datagram socket.
 mod unix_datagram;
 
-/// Readings from a recording.
+// Readings from a recording.
 mod csv;
 
-/// Readings from a Linux industrial I/O device.
+// Readings from a Linux industrial I/O device.
 mod iio;
 
 use crate::error::{Result, StepError};

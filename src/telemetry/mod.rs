@@ -4,47 +4,47 @@
 //! thread's `Collector` makes histograms of it. Nothing on the way waits for that: a record that
 //! finds the ring full is lost, and the report says how many were.
 
-/// The instants of one frame's way.
+// The instants of one frame's way.
 pub mod trace;
 
-/// What the threads say.
+// What the threads say.
 pub mod record;
 
-/// The hot end.
+// The hot end.
 pub mod probe;
 
-/// The housekeeping end.
+// The housekeeping end.
 pub mod collect;
 
-/// All that the records of a run add up to.
+// All that the records of a run add up to.
 pub mod measured;
 
-/// Durations counted by size.
+// Durations counted by size.
 pub mod durations;
 
-/// Durations over the time of a run.
+// Durations over the time of a run.
 pub mod timeline;
 
-/// From instruction to action.
+// From instruction to action.
 pub mod instructions;
 
-/// Bounded lists of changes.
+// Bounded lists of changes.
 pub mod changes;
 
-/// What a run must reach.
+// What a run must reach.
 pub mod goals;
 
-/// What each thread costs.
+// What each thread costs.
 pub mod threads;
 
-/// The machine, the kernel and the build.
+// The machine, the kernel and the build.
 pub mod environment;
 
-/// The report of a run: as data, as a page, as text, as interval logs.
+// The report of a run: as data, as a page, as text, as interval logs.
 pub mod report;
 
-/// Numbers and tables for the terminal.
+// Numbers and tables for the terminal.
 mod columns;
 
-/// The table that is redrawn while the run goes on.
+// The table that is redrawn while the run goes on.
 pub mod live;

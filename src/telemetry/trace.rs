@@ -1,6 +1,6 @@
 //! The instants of one frame's way, and the spans between them.
 //!
-//! A [`Trace`](crate::telemetry::trace::Trace) travels with the data from stage to stage. Each stage loop stamps the marks it passes; the
+//! A [`Trace`] travels with the data from stage to stage. Each stage loop stamps the marks it passes; the
 //! action thread stamps the last. Spans are differences of neighbouring marks, so they add up to the end
 //! to end time exactly.
 

@@ -28,10 +28,10 @@
 //! An action's time stamp is the scheduled instant of its tick on `CLOCK_MONOTONIC`. What a reading's time
 //! stamp means is said in the configuration of its sensor.
 
-/// The same as JSON.
+// The same as JSON.
 pub mod json;
 
-/// The same on a byte stream without borders, such as a serial line.
+// The same on a byte stream without borders, such as a serial line.
 pub mod stream;
 
 use crate::action::{Action, Rung};

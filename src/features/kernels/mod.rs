@@ -9,9 +9,9 @@
 //! them with constants instead of a pointer each; and a depthwise convolution walks memory in a straight line.
 //!
 //! # Adding an instruction set
-//! The loops are written once, generic over [`Lanes`](lanes::Lanes) (a vector register and what it can do).
+//! The loops are written once, generic over `lanes::Lanes` (a vector register and what it can do).
 //! A new set is an implementation of that trait and one line of `instantiate!` with the tile shapes that
-//! fit its registers. A new kind of layer is one generic loop and one more entry in [`Table`].
+//! fit its registers. A new kind of layer is one generic loop and one more entry in `Table`.
 //!
 //! # Where `unsafe` is, and what it rests on
 //! 1. *The processor has the instructions.* An [`Isa`] can only be got from [`Isa::available`], which asks the

@@ -7,16 +7,16 @@ use std::path::PathBuf;
 
 use crate::units::Nanos;
 
-/// Bytes into lines, and lines into instructions.
+// Bytes into lines, and lines into instructions.
 pub mod lines;
 
-/// A file of instructions with times.
+// A file of instructions with times.
 pub mod script;
 
-/// A Unix socket that takes instructions and answers.
+// A Unix socket that takes instructions and answers.
 pub mod socket;
 
-/// Standard input.
+// Standard input.
 pub mod stdin;
 
 /// `[language]`: where instructions come from. All sources can be used together; the newest instruction

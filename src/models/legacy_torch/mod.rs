@@ -16,7 +16,7 @@ use safetensors::tensor::TensorView;
 
 use pickle::{Pickle, Reader, Value};
 
-/// The restricted pickle machine.
+// The restricted pickle machine.
 mod pickle;
 
 /// First pickle of every such file.

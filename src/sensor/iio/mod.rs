@@ -4,13 +4,13 @@
 //! by itself and stamps each sample in its interrupt: [`buffer`]. Any other is asked for each value when it is
 //! due: [`poll`]. Either way values come out in SI units: `(raw + offset) * scale`.
 
-/// Samples that the device takes by itself.
+// Samples that the device takes by itself.
 mod buffer;
 
-/// Values that are asked for.
+// Values that are asked for.
 mod poll;
 
-/// The layout of a sample.
+// The layout of a sample.
 mod scan;
 
 use std::fs::{self, File};

@@ -1,33 +1,33 @@
 #![doc = include_str!("schema.md")]
 
-/// Every field of `report.json`.
+// Every field of `report.json`.
 pub mod data;
 
-/// From measurements and facts to a report.
+// From measurements and facts to a report.
 pub mod assemble;
 
-/// The folder, whole or not at all.
+// The folder, whole or not at all.
 pub mod folder;
 
-/// The page.
+// The page.
 pub mod html;
 
-/// The page's tables.
+// The page's tables.
 mod tables;
 
-/// The page's plots.
+// The page's plots.
 mod plot;
 
-/// Axes of plots.
+// Axes of plots.
 pub(super) mod axis;
 
-/// Logs for the HdrHistogram tools.
+// Logs for the HdrHistogram tools.
 pub mod hlog;
 
-/// In the terminal, and read back.
+// In the terminal, and read back.
 pub mod text;
 
-/// Wall-clock times.
+// Wall-clock times.
 pub mod utc;
 
 pub use assemble::Facts;
