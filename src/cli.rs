@@ -88,7 +88,7 @@ pub struct Run {
     #[arg(long, value_name = "NAME")]
     pub board: Option<String>,
 
-    /// `scene`, `v4l2:/dev/videoN`, `file:PATH,pace=fastest,loop`, `synthetic:WxH@RATE,format=NV12`
+    /// Where frames come from: `scene`, `v4l2:/dev/videoN`, `file:PATH,pace=fastest,loop`, `synthetic:WxH@RATE,format=NV12`
     #[arg(long, value_name = "SOURCE")]
     pub source: Option<SourceSpec>,
 
@@ -96,7 +96,7 @@ pub struct Run {
     #[arg(long, value_name = "TEXT")]
     pub instruct: Option<String>,
 
-    /// `null`, `json:PATH`, `udp:HOST:PORT`, `unix:PATH`, `serial:/dev/ttyX@BAUD` [default: the scene's joints, else null]
+    /// Where actions go: `null`, `json:PATH`, `udp:HOST:PORT`, `unix:PATH`, `serial:/dev/ttyX@BAUD` [default: the scene's joints, else null]
     #[arg(long, value_name = "SINK")]
     pub sink: Option<SinkConfig>,
 
