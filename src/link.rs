@@ -75,9 +75,21 @@ fn count(counter: &AtomicU64) {
 /// The writing end of an [`every`] link.
 #[derive(Debug)]
 pub struct EveryWriter<T> {
+    // Fields are dropped in the order of their declaration: the ring is marked abandoned before the bell rings for the
+    // last time, so that a sleeping reader finds out why.
     ring: rtrb::Producer<T>,
-    bell: Bell,
+    bell: LastRing,
     count: Arc<LinkCount>,
+}
+
+/// Rings when it is dropped.
+#[derive(Debug)]
+struct LastRing(Bell);
+
+impl Drop for LastRing {
+    fn drop(&mut self) {
+        self.0.ring();
+    }
 }
 
 /// The reading end of an [`every`] link.
@@ -97,7 +109,7 @@ pub fn every<T: Send>(capacity: usize, bell: &Bell) -> (EveryWriter<T>, EveryRea
     let count = Arc::new(LinkCount::default());
     let writer = EveryWriter {
         ring: producer,
-        bell: bell.clone(),
+        bell: LastRing(bell.clone()),
         count: Arc::clone(&count),
     };
     (
@@ -115,7 +127,7 @@ impl<T> EveryWriter<T> {
         match self.ring.push(item) {
             Ok(()) => {
                 count(&self.count.pushed);
-                self.bell.ring();
+                self.bell.0.ring();
                 Ok(())
             }
             Err(rtrb::PushError::Full(item)) => {
@@ -137,14 +149,6 @@ impl<T> EveryWriter<T> {
 
     pub fn count(&self) -> Arc<LinkCount> {
         Arc::clone(&self.count)
-    }
-}
-
-impl<T> Drop for EveryWriter<T> {
-    fn drop(&mut self) {
-        // A reader that sleeps must see that nobody will push again. The ring's own `Drop`, which
-        // marks it abandoned, runs after this, so the reader's wait is bounded by its time-out at most.
-        self.bell.ring();
     }
 }
 

@@ -3,6 +3,9 @@
 // Atomics and cells through one door, so that loom can replace them.
 pub mod sync;
 
+// Sleeping on a word of memory.
+pub mod futex;
+
 // How a thread waits for work: spin, park, or sleep until just before the expected frame.
 pub mod wait;
 

@@ -8,6 +8,7 @@
 //! Thread: any rings, one waits. Allocates: in `new`. Locks: no. Syscalls: `futex`, `clock_nanosleep`.
 
 use crate::clock;
+use crate::rt::futex;
 use crate::rt::sync::{Arc, AtomicU32, Ordering};
 use crate::units::{MonoTime, Nanos};
 
@@ -48,12 +49,12 @@ impl Bell {
 
     /// Wakes the owner if it sleeps. Call after the item has been made visible.
     pub fn ring(&self) {
-        // ORDERING(bell): AcqRel read-modify-write. It pairs with the owner's swap to PARKED in `wait`.
-        // Both are RMWs on one location, so they are totally ordered: if ours comes first, the owner's swap
-        // acquires our release and its last look sees the item; if the owner's comes first, we read
-        // PARKED and wake it. A plain load here would need a SeqCst fence for the same proof.
+        // ORDERING(bell): AcqRel read-modify-write. It pairs with the owner's swaps in `park_until`. The word is
+        // only ever changed by read-modify-writes, so they are totally ordered and each acquires all before
+        // it: if ours comes before the owner's swap to PARKED, the owner's last look sees the item; if it
+        // comes after, we read PARKED and wake. A plain load here would need a SeqCst fence for the same proof.
         if self.state.swap(AWAKE, Ordering::AcqRel) == PARKED {
-            futex_wake(&self.state);
+            futex::wake(&self.state);
         }
     }
 
@@ -100,59 +101,15 @@ impl Bell {
         loop {
             // ORDERING(bell): AcqRel, see `ring`.
             self.state.swap(PARKED, Ordering::AcqRel);
-            // ORDERING(bell): Relaxed below: taking the flag back infers nothing.
-            if ready() {
-                self.state.store(AWAKE, Ordering::Relaxed);
-                return true;
+            let is_ready = ready();
+            if is_ready || clock::now() >= deadline {
+                // ORDERING(bell): AcqRel, see `ring`. A plain store here would hide a ring that came since the
+                // swap above: the next swap to PARKED would read our own store, acquire nothing, and its last
+                // look could miss what that ring announced (found by `tests/loom`).
+                self.state.swap(AWAKE, Ordering::AcqRel);
+                return is_ready;
             }
-            if clock::now() >= deadline {
-                self.state.store(AWAKE, Ordering::Relaxed);
-                return false;
-            }
-            futex_wait(&self.state, PARKED, deadline);
+            futex::wait(&self.state, PARKED, deadline);
         }
     }
 }
-
-/// Sleeps while `*state == expected`, until woken or until `deadline`.
-#[cfg(not(loom))]
-fn futex_wait(state: &AtomicU32, expected: u32, deadline: MonoTime) {
-    let at = clock::timespec(deadline);
-    // SAFETY: the word and the timespec live through the call. FUTEX_WAIT_BITSET takes an absolute
-    // CLOCK_MONOTONIC time; spurious returns are allowed by the caller's loop.
-    unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            std::ptr::from_ref(state),
-            libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
-            expected,
-            &raw const at,
-            std::ptr::null::<u32>(),
-            libc::FUTEX_BITSET_MATCH_ANY,
-        );
-    }
-}
-
-#[cfg(not(loom))]
-fn futex_wake(state: &AtomicU32) {
-    // SAFETY: the word lives through the call; waking nobody is fine.
-    unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            std::ptr::from_ref(state),
-            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-            1,
-        );
-    }
-}
-
-/// The model's futex: yields until the word changes, so a lost wake-up is a model that never ends.
-#[cfg(loom)]
-fn futex_wait(state: &AtomicU32, expected: u32, _deadline: MonoTime) {
-    while state.load(Ordering::Relaxed) == expected {
-        loom::thread::yield_now();
-    }
-}
-
-#[cfg(loom)]
-fn futex_wake(_state: &AtomicU32) {}
