@@ -82,8 +82,6 @@ impl Default for ActionConfig {
 impl ActionConfig {
     /// Refuses combinations that no single field can see.
     pub fn check(&self, dof: u8) -> Result<()> {
-        let refuse =
-            |what: String, why: &str, fix: &str| Err(Fault::new(Kind::Config, what, why, fix));
         if dof == 0 || usize::from(dof) > DOF_MAX {
             return refuse(
                 format!("the policy has {dof} values an action"),
@@ -91,6 +89,19 @@ impl ActionConfig {
                 "use a policy with 1 to 16 values",
             );
         }
+        self.check_together()?;
+        match &self.safe {
+            SafeAction::GoTo(target) if target.len() != usize::from(dof) => refuse(
+                format!("action.safe.go_to has {} values", target.len()),
+                &format!("the policy has {dof} joints"),
+                "write one position a joint",
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, as far as it can be said without knowing the policy.
+    pub fn check_together(&self) -> Result<()> {
         if self.fresh_within > self.hold_after || self.hold_after > self.stop_after {
             return refuse(
                 format!(
@@ -101,32 +112,31 @@ impl ActionConfig {
                 "make fresh_within <= hold_after <= stop_after",
             );
         }
-        let has_positions = self.position_min.is_some() || self.position_max.is_some();
-        if self.mode == Mode::Velocity && has_positions {
+        let limits = [
+            ("action.position_min", &self.position_min),
+            ("action.position_max", &self.position_max),
+        ];
+        let set = limits.iter().find(|(_, limit)| limit.is_some());
+        if let (Mode::Velocity, Some((key, _))) = (self.mode, set) {
             return refuse(
-                "action.position_min or position_max is set in velocity mode".into(),
+                format!("{key} is set in velocity mode"),
                 "a velocity command does not say where the joint is, so the limit could not be kept",
-                "remove them and set end stops in the robot's own controller, or use mode = \"position\"",
+                "remove it and set end stops in the robot's own controller, or use mode = \"position\"",
             );
         }
-        if let SafeAction::GoTo(target) = &self.safe {
-            if self.mode == Mode::Velocity {
-                return refuse(
-                    "action.safe = { go_to = … } is set in velocity mode".into(),
-                    "velocities cannot be made to end at a position without a position to look at",
-                    "use safe = \"rest\", which ramps to zero",
-                );
-            }
-            if target.len() != usize::from(dof) {
-                return refuse(
-                    format!("action.safe.go_to has {} values", target.len()),
-                    &format!("the policy has {dof} joints"),
-                    "write one position a joint",
-                );
-            }
+        if self.mode == Mode::Velocity && matches!(self.safe, SafeAction::GoTo(_)) {
+            return refuse(
+                "action.safe = { go_to = … } is set in velocity mode".into(),
+                "velocities cannot be made to end at a position without a position to look at",
+                "use safe = \"rest\", which ramps to zero",
+            );
         }
         Ok(())
     }
+}
+
+fn refuse(what: String, why: &str, fix: &str) -> Result<()> {
+    Err(Fault::new(Kind::Config, what, why, fix))
 }
 
 /// What a target is.

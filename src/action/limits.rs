@@ -54,10 +54,10 @@ impl JointLimits {
                 return Err(Fault::new(
                     Kind::Config,
                     format!(
-                        "joint {j} may go from {} to {}",
+                        "action.position_min and action.position_max let joint {j} go from {} to {}",
                         position_min[j], position_max[j]
                     ),
-                    "action.position_min must be below action.position_max",
+                    "the smallest position must be below the largest",
                     "swap or widen the two limits of this joint",
                 ));
             }

@@ -159,9 +159,6 @@ impl FromStr for SourceSpec {
         for item in items(kind, rest.unwrap_or_default()) {
             set(kind, &mut settings, item)?;
         }
-        if kind == SourceKind::File && !settings.contains_key("path") {
-            return Err("`file` needs a path: write file:PATH".to_owned());
-        }
         let spec = Self { kind, settings };
         spec.check()?;
         Ok(spec)

@@ -14,16 +14,18 @@ use crate::units::{MonoTime, Nanos};
 /// BOUND: readings that a late one may be put before. At 1 kHz that is 32 ms of reordering, at 100 Hz 320 ms.
 const LATE_STEPS_MAX: usize = 32;
 
-/// `[sensor.history]` of the configuration.
+/// `[history]` of the configuration.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HistoryConfig {
     /// Readings kept, 2 to 65536. Default 512: five seconds at 100 Hz.
     #[serde(deserialize_with = "readings")]
     pub readings: u32,
-    /// A reading is held at most this long. Default 100 ms.
+    /// A reading is held at most this long, 0 or more. Default 100 ms.
+    #[serde(deserialize_with = "not_negative")]
     pub max_age: Nanos,
-    /// Readings further apart than this are not joined by a line. Default 100 ms.
+    /// Readings further apart than this are not joined by a line, 0 or more. Default 100 ms.
+    #[serde(deserialize_with = "not_negative")]
     pub max_gap: Nanos,
 }
 
@@ -45,6 +47,16 @@ fn readings<'de, D: serde::Deserializer<'de>>(d: D) -> Result<u32, D::Error> {
         )));
     }
     Ok(count)
+}
+
+fn not_negative<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Nanos, D::Error> {
+    let age: Nanos = serde::Deserialize::deserialize(d)?;
+    if age < Nanos::ZERO {
+        return Err(serde::de::Error::custom(format!(
+            "an age of {age} is below zero: write 0 or more, such as \"100 ms\""
+        )));
+    }
+    Ok(age)
 }
 
 /// What became of the readings. `pushed = kept + replaced + too_late + wrong_len`, where what is kept may

@@ -15,6 +15,10 @@
 use std::fmt::Write as _;
 use std::fs;
 
+use serde::Deserialize as _;
+use serde::de::{Deserializer, Error as _};
+
+use crate::error::{Fault, Kind, Result};
 use crate::rt::thread::{Class, ThreadSpec, allowed_cores};
 use crate::rt::wait::WaitPolicy;
 use crate::units::Nanos;
@@ -42,13 +46,55 @@ pub struct ThreadsConfig {
     /// `"auto"` (default), `"together"`, `"capture-apart"`, `"apart"`.
     pub layout: Layout,
     /// Cores for the way of a frame. Default: the isolated cores, else the last ones, leaving core 0.
+    #[serde(deserialize_with = "core_list")]
     pub cores: Option<Vec<usize>>,
     /// Cores for everything else. Default: the cores that the way does not use.
+    #[serde(deserialize_with = "core_list")]
     pub housekeeping: Option<Vec<usize>>,
     /// `"auto"` (default: park, timed for the action clock), `"park"`, `"timed"`, `"spin"`.
     pub wait: WaitChoice,
     /// `SCHED_FIFO` priority of the action thread, 3..=99; the other threads of the way are below it. Default 80.
     pub priority: Priority,
+}
+
+impl ThreadsConfig {
+    /// Refuses cores that the machine lacks or that this process may not use.
+    pub fn check(&self, machine: &Machine) -> Result<()> {
+        let lists = [
+            ("threads.cores", &self.cores),
+            ("threads.housekeeping", &self.housekeeping),
+        ];
+        for (key, cores) in lists {
+            let mut cores = cores.iter().flatten();
+            if let Some(core) = cores.find(|core| !machine.cores.contains(core)) {
+                return Err(Fault::new(
+                    Kind::Config,
+                    format!("{key} names core {core}"),
+                    format!("this process may run on the cores {:?}", machine.cores),
+                    "name some of those, or leave the key out: the plan then follows from the machine",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A list of cores: at least one, none twice.
+fn core_list<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<usize>>, D::Error> {
+    let cores = Vec::<usize>::deserialize(d)?;
+    if cores.is_empty() {
+        return Err(D::Error::custom(
+            "a list of no cores: name at least one, or leave the key out",
+        ));
+    }
+    let twice = cores
+        .iter()
+        .enumerate()
+        .find(|(i, core)| cores[..*i].contains(core));
+    if let Some((_, core)) = twice {
+        return Err(D::Error::custom(format!("core {core} is named twice")));
+    }
+    Ok(Some(cores))
 }
 
 /// How the threads of the way wait.

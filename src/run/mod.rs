@@ -55,13 +55,14 @@ pub fn configure(args: &cli::Run) -> Result<Config> {
         config.sink = Some(sink.clone());
     }
     config.real_time.strict |= args.strict_rt;
+    config.check()?;
     Ok(config)
 }
 
 /// `reflexarc check`: everything is opened and planned, nothing runs. Returns what would run.
 pub fn check(args: &cli::Run) -> Result<String> {
     let config = configure(args)?;
-    let opened = parts::open(&config, args)?;
+    let opened = parts::open(&config, args).map_err(|fault| config.locate(fault))?;
     let plan = opened.plan(&config);
     Ok(format!("{}{}", opened.describe(), plan.why))
 }
@@ -82,7 +83,7 @@ pub fn run(args: &cli::Run) -> Result<Verdict> {
             "report this",
         )
     })?;
-    let mut opened = parts::open(&config, args)?;
+    let mut opened = parts::open(&config, args).map_err(|fault| config.locate(fault))?;
     let plan = opened.plan(&config);
     let title = opened.describe();
     let duration = args

@@ -252,10 +252,18 @@ fn open_source(
             Box::new(V4l2Source::open(&said(camera, &camera.v4l2)?, 0)?),
             None,
         ),
-        SourceKind::File => (
-            Box::new(FileSource::open(&said(camera, &camera.file)?, 0)?),
-            None,
-        ),
+        SourceKind::File => {
+            let config = said(camera, &camera.file)?;
+            if config.path.as_os_str().is_empty() {
+                return Err(Fault::new(
+                    Kind::Usage,
+                    "the source `file` has no path",
+                    "neither the source nor camera.file.path says which file",
+                    "write file:PATH, or set camera.file.path in the configuration",
+                ));
+            }
+            (Box::new(FileSource::open(&config, 0)?), None)
+        }
         SourceKind::Synthetic => (
             Box::new(SyntheticSource::open(&said(camera, &camera.synthetic)?, 0)?),
             None,

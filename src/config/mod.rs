@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+/// The text that a configuration was read from.
+mod written;
+
 use crate::action::config::ActionConfig;
 use crate::action::sinks::SinkConfig;
 use crate::capture::file::FileConfig;
@@ -18,10 +21,12 @@ use crate::error::{Fault, Kind, Result};
 use crate::features::encoders::EncoderConfig;
 use crate::fusion::history::HistoryConfig;
 use crate::language::sources::LanguageConfig;
-use crate::rt::plan::ThreadsConfig;
+use crate::rt::plan::{Machine, ThreadsConfig};
 use crate::scene::SceneConfig;
 use crate::sensor::config::SensorConfig;
 use crate::telemetry::goals::GoalsConfig;
+
+use written::Written;
 
 /// The whole configuration. Every key has a default; `reflexarc.example.toml` shows and explains all.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -40,6 +45,8 @@ pub struct Config {
     pub goals: GoalsConfig,
     pub threads: ThreadsConfig,
     pub real_time: RealTimeConfig,
+    #[serde(skip)]
+    written: Written,
 }
 
 /// `[camera]`: which source, and the details of each kind.
@@ -99,22 +106,41 @@ impl Default for RealTimeConfig {
 impl Config {
     /// Reads a TOML file.
     pub fn load(path: &Path) -> Result<Self> {
-        Self::parse(&read(path)?, &path.display().to_string())
+        Self::read(Written::read(path)?)
     }
 
     /// Parses TOML; `name` stands in messages for the file.
     pub fn parse(text: &str, name: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|error| explain(&error, text, name))
+        Self::read(Written::new(text, name))
+    }
+
+    fn read(written: Written) -> Result<Self> {
+        let config: Self = written.parse()?;
+        Ok(Self { written, ..config })
     }
 
     /// Puts a board's `[threads]` in the place of the configuration's. See `boards/`.
     pub fn set_board(&mut self, name: &str) -> Result<()> {
-        let path = find_board(name)?;
-        let text = read(&path)?;
-        let board: Board =
-            toml::from_str(&text).map_err(|e| explain(&e, &text, &path.display().to_string()))?;
+        let written = Written::read(&find_board(name)?)?;
+        let board: Board = written.parse()?;
+        let checked = board.threads.check(&Machine::detect());
+        checked.map_err(|fault| written.locate(fault))?;
         self.threads = board.threads;
         Ok(())
+    }
+
+    /// Refuses what no single key can see: keys that cannot be together, and cores that this machine lacks.
+    pub fn check(&self) -> Result<()> {
+        let checked = self
+            .action
+            .check_together()
+            .and_then(|()| self.threads.check(&Machine::detect()));
+        checked.map_err(|fault| self.locate(fault))
+    }
+
+    /// Adds file and line to a fault that names a key of this configuration.
+    pub fn locate(&self, fault: Fault) -> Fault {
+        self.written.locate(fault)
     }
 }
 
@@ -125,17 +151,6 @@ struct Board {
     #[expect(dead_code, reason = "for people who read the file")]
     name: String,
     threads: ThreadsConfig,
-}
-
-fn read(path: &Path) -> Result<String> {
-    fs::read_to_string(path).map_err(|error| {
-        Fault::from_io(
-            format!("the file {} could not be read", path.display()),
-            &error,
-            Kind::Config,
-            "check the path, or leave the option out to use the defaults",
-        )
-    })
 }
 
 /// Board files are looked for where the project keeps them and where a package installs them.
@@ -164,65 +179,4 @@ fn find_board(name: &str) -> Result<PathBuf> {
             format!("use one of: {}; or leave --board out", known.join(", ")),
         )
     })
-}
-
-/// A TOML error as what, why, fix, with the line.
-fn explain(error: &toml::de::Error, text: &str, name: &str) -> Fault {
-    let place = error.span().map_or_else(String::new, |span| {
-        let before = &text[..span.start.min(text.len())];
-        let line = before.matches('\n').count() + 1;
-        let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1) + 1;
-        format!(" line {line}, column {column}")
-    });
-    let quoted = error.span().and_then(|span| {
-        let start = text[..span.start.min(text.len())]
-            .rfind('\n')
-            .map_or(0, |at| at + 1);
-        text[start..].lines().next().map(str::trim)
-    });
-    let what = match quoted {
-        Some(line) if !line.is_empty() => format!("{name}{place}: `{line}`"),
-        _ => format!("{name}{place}"),
-    };
-    Fault::new(
-        Kind::Config,
-        what,
-        error.message().replace('\n', " "),
-        fix_for(error.message()),
-    )
-}
-
-/// serde lists the known keys of an unknown one; the nearest is most likely what was meant.
-fn fix_for(message: &str) -> String {
-    const EXAMPLE: &str = "reflexarc.example.toml shows every key with its unit, range and default";
-    let Some(rest) = message.strip_prefix("unknown ") else {
-        return format!("correct the value; {EXAMPLE}");
-    };
-    let mut words = rest.split('`').skip(1).step_by(2);
-    let Some(wrong) = words.next() else {
-        return EXAMPLE.to_owned();
-    };
-    let nearest = words.min_by_key(|known| distance(wrong, known));
-    match nearest {
-        Some(known) if distance(wrong, known) <= 1 + wrong.len() / 3 => {
-            format!("did you mean `{known}`? {EXAMPLE}")
-        }
-        _ => format!("remove it; {EXAMPLE}"),
-    }
-}
-
-/// Levenshtein's edit distance.
-pub(crate) fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let change = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -1,0 +1,650 @@
+//! Promises of the configuration: the example shows everything, and every mistake is explained where it stands.
+#![allow(clippy::unwrap_used)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use reflexarc::cli;
+use reflexarc::config::Config;
+use reflexarc::error::{Fault, Kind};
+use reflexarc::rt::plan::Machine;
+use reflexarc::run;
+
+const EXAMPLE: &str = include_str!("../reflexarc.example.toml");
+
+/// Every table of the configuration; the empty name is the top level.
+const TABLES: [&str; 17] = [
+    "",
+    "camera",
+    "camera.v4l2",
+    "camera.file",
+    "camera.synthetic",
+    "camera.scene",
+    "encoder",
+    "language",
+    "sensor",
+    "sensor.csv",
+    "sensor.iio",
+    "history",
+    "policy",
+    "action",
+    "goals",
+    "threads",
+    "real_time",
+];
+
+/// All that was read, for comparing. Not where it was read from.
+fn all(config: &Config) -> String {
+    let c = config;
+    let (ends, middle) = (
+        (&c.camera, &c.sensor, &c.sink, &c.action),
+        (&c.encoder, &c.language, &c.history, &c.policy),
+    );
+    format!(
+        "{ends:#?}{middle:#?}{:#?}",
+        (&c.goals, &c.threads, &c.real_time)
+    )
+}
+
+#[test]
+fn the_example_sets_everything_to_its_default() {
+    let example = Config::parse(EXAMPLE, "reflexarc.example.toml").unwrap();
+    assert_eq!(all(&example), all(&Config::default()));
+    assert_eq!(
+        all(&Config::parse("", "empty").unwrap()),
+        all(&Config::default())
+    );
+}
+
+/// The example's keys with their tables, those in comments too, and the same text with nothing in comments.
+fn keys_of_the_example() -> (Vec<String>, String) {
+    let (mut keys, mut uncommented, mut table) = (Vec::new(), String::new(), String::new());
+    for line in EXAMPLE.lines() {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        let is_key = bare
+            .split_once(" = ")
+            .is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'));
+        if bare.starts_with('[') && bare.ends_with(']') {
+            table = bare.trim_matches(['[', ']']).to_owned();
+            keys.push(table.clone());
+        } else if is_key {
+            let key = bare.split_once(" = ").unwrap().0;
+            keys.push(format!("{table}.{key}").trim_start_matches('.').to_owned());
+        } else {
+            continue;
+        }
+        writeln!(uncommented, "{bare}").unwrap();
+    }
+    (keys, uncommented)
+}
+
+#[test]
+fn what_stands_in_comments_in_the_example_is_right_too() {
+    let (_, text) = keys_of_the_example();
+    let config = Config::parse(&text, "the example without its comments").unwrap();
+    assert_eq!(config.sensor.len(), 1);
+    assert_eq!(config.threads.cores, Some(vec![2, 3]));
+    assert_eq!(config.camera.v4l2.controls.len(), 3);
+}
+
+#[test]
+fn the_example_has_every_key_that_the_code_knows() {
+    let (shown, _) = keys_of_the_example();
+    for table in TABLES {
+        let header = match table {
+            "" => String::new(),
+            "sensor" => "[[sensor]]\n".to_owned(),
+            inner if inner.starts_with("sensor.") => {
+                format!("[[sensor]]\nsource = \"udp:0.0.0.0:0\"\n[{inner}]\n")
+            }
+            table => format!("[{table}]\n"),
+        };
+        // Who gives an unknown key is told the known ones: by serde, from the code.
+        let fault = Config::parse(&format!("{header}not_a_key = 1\n"), "t").unwrap_err();
+        let known: Vec<&str> = fault.why.split('`').skip(3).step_by(2).collect();
+        assert!(!known.is_empty(), "[{table}] says {fault}");
+        for key in known {
+            let full = format!("{table}.{key}");
+            let full = full.trim_start_matches('.');
+            assert!(
+                shown.iter().any(|s| s == full),
+                "reflexarc.example.toml does not show `{key}` of [{table}]"
+            );
+        }
+    }
+}
+
+/// Name, text, the line at fault, and words that the message must have.
+type Mistake = (&'static str, &'static str, usize, &'static [&'static str]);
+
+const MISTAKES: &[Mistake] = &[
+    // Names.
+    (
+        "unknown table",
+        "\n[cammera]\nsource = \"scene\"",
+        2,
+        &["cammera", "did you mean `camera`"],
+    ),
+    (
+        "unknown key",
+        "[threads]\npriorty = 7",
+        2,
+        &["priorty", "did you mean `priority`"],
+    ),
+    (
+        "unknown key with no neighbour",
+        "[goals]\nxylophone = 7",
+        2,
+        &["xylophone", "remove it"],
+    ),
+    (
+        "key of another table",
+        "[camera]\nwidth = 640",
+        2,
+        &["width", "move it to the table"],
+    ),
+    (
+        "unknown key in a sub-table",
+        "[camera.v4l2]\n\nwidht = 640",
+        3,
+        &["did you mean `width`"],
+    ),
+    (
+        "unknown key of a sensor",
+        "[[sensor]]\nsource = \"csv:a.csv\"\ncolums = []",
+        3,
+        &["colums"],
+    ),
+    (
+        "a table that is missing its brackets",
+        "policy = \"still\"",
+        1,
+        &["policy", "expected a table"],
+    ),
+    // Types.
+    (
+        "text where a number is wanted",
+        "[action]\nrate = \"100\"",
+        2,
+        &["the text \"100\"", "a number"],
+    ),
+    (
+        "number where text is wanted",
+        "[language]\ninstruction = 7",
+        2,
+        &["the number `7`", "text in quotes"],
+    ),
+    (
+        "text where true or false is wanted",
+        "[real_time]\nstrict = \"yes\"",
+        2,
+        &["true or false"],
+    ),
+    (
+        "number where a duration is wanted",
+        "[goals]\nfusion = 50",
+        2,
+        &["a duration in quotes", "40 ms"],
+    ),
+    (
+        "one core instead of a list",
+        "[threads]\ncores = 1",
+        2,
+        &["a list in [ ]"],
+    ),
+    (
+        "fraction where a whole number is wanted",
+        "[history]\nreadings = 2.5",
+        2,
+        &["a whole number"],
+    ),
+    (
+        "list where one is wanted",
+        "[camera]\nsource = [\"scene\"]",
+        2,
+        &["a list", "text in quotes"],
+    ),
+    // Units.
+    (
+        "unit missing",
+        "[goals]\nfusion = \"50\"",
+        2,
+        &["not a duration", "ns, us, ms"],
+    ),
+    (
+        "unit unknown",
+        "[goals]\nfusion = \"50 msec\"",
+        2,
+        &["50 msec", "ns, us, ms"],
+    ),
+    (
+        "number unreadable",
+        "[goals]\nfusion = \"1.2.3 ms\"",
+        2,
+        &["1.2.3", "not a number"],
+    ),
+    (
+        "angle without a unit",
+        "[camera.scene]\nspeed = \"90\"",
+        2,
+        &["not an angle", "deg or rad"],
+    ),
+    // Ranges.
+    (
+        "duration below zero",
+        "[action]\nhold_after = \"-1 s\"",
+        2,
+        &["above 0"],
+    ),
+    (
+        "goal of zero",
+        "[goals]\nfusion = \"0 ms\"",
+        2,
+        &["above 0"],
+    ),
+    (
+        "age below zero",
+        "[history]\nmax_age = \"-5 ms\"",
+        2,
+        &["below zero"],
+    ),
+    ("rate of zero", "[action]\nrate = 0", 2, &["above 0", "Hz"]),
+    (
+        "rate not finite",
+        "[camera.v4l2]\nrate = inf",
+        2,
+        &["above 0"],
+    ),
+    (
+        "action clock too fast",
+        "[action]\nrate = 2000",
+        2,
+        &["1 to 1000 Hz"],
+    ),
+    (
+        "camera too small",
+        "[camera.v4l2]\nwidth = 2",
+        2,
+        &["16", "8192"],
+    ),
+    (
+        "camera below zero",
+        "[camera.v4l2]\nheight = -480",
+        2,
+        &["-480", "16"],
+    ),
+    (
+        "too few buffers",
+        "[camera.v4l2]\nbuffers = 1",
+        2,
+        &["3", "32"],
+    ),
+    (
+        "file slots",
+        "[camera.file]\npace = \"fastest\"\nslots = 1000",
+        3,
+        &["slots", "3 to 64"],
+    ),
+    (
+        "synthetic width",
+        "[camera.synthetic]\nheight = 480\nwidth = 4",
+        3,
+        &["width", "16 to 8192"],
+    ),
+    (
+        "synthetic width odd",
+        "[camera.synthetic]\nwidth = 641",
+        2,
+        &["width", "even"],
+    ),
+    (
+        "scene width",
+        "[camera.scene]\nseed = 3\n\nwidth = 10000",
+        4,
+        &["width", "64 to 4096"],
+    ),
+    (
+        "scene angle",
+        "[camera.scene]\nfield_of_view = \"179 deg\"",
+        2,
+        &["field_of_view", "20 to 100 deg"],
+    ),
+    (
+        "the scene's range in dotted form",
+        "camera.scene.slots = 1",
+        1,
+        &["slots", "2 to 32"],
+    ),
+    (
+        "a seed below zero",
+        "[camera.scene]\nseed = -1",
+        2,
+        &["-1", "0 or more"],
+    ),
+    (
+        "chance above one",
+        "[camera.synthetic]\ngaps = \"120%\"",
+        2,
+        &["0% to 100%"],
+    ),
+    (
+        "history too short",
+        "[history]\nreadings = 1",
+        2,
+        &["2 to 65536"],
+    ),
+    (
+        "share above one",
+        "[action]\nsafe_speed = 1.5",
+        2,
+        &["above 0, up to 1"],
+    ),
+    (
+        "limit of zero",
+        "[action]\nvelocity_max = [1.0, 0.0]",
+        2,
+        &["above 0"],
+    ),
+    (
+        "percentile above 100",
+        "[goals]\npercentile = 101",
+        2,
+        &["at most 100"],
+    ),
+    (
+        "priority too low",
+        "[threads]\npriority = 2",
+        2,
+        &["3..=99"],
+    ),
+    (
+        "priority too high",
+        "[threads]\npriority = 100",
+        2,
+        &["3..=99"],
+    ),
+    (
+        "priority far too high",
+        "[threads]\npriority = 1000",
+        2,
+        &["0 to 255"],
+    ),
+    (
+        "too many sensor values",
+        "[[sensor]]\nsource = \"unix:/tmp/s\"\nvalues = 17",
+        3,
+        &["1 to 16"],
+    ),
+    (
+        "crop outside the picture",
+        "[encoder]\ncrop = { x = 0.9, y = 0, width = 0.5, height = 1 }",
+        2,
+        &["within the picture"],
+    ),
+    // Words.
+    (
+        "bad word",
+        "[action]\nmode = \"torque\"",
+        2,
+        &["torque", "position", "velocity"],
+    ),
+    (
+        "word nearly right",
+        "[threads]\nlayout = \"togther\"",
+        2,
+        &["did you mean `together`"],
+    ),
+    (
+        "unknown policy",
+        "[policy]\nname = \"dance\"",
+        2,
+        &["dance", "still"],
+    ),
+    (
+        "unknown encoder",
+        "[encoder]\nname = \"resnet\"",
+        2,
+        &["resnet", "efficientnet-lite0"],
+    ),
+    (
+        "unknown crop",
+        "[encoder]\ncrop = \"left\"",
+        2,
+        &["left", "centre"],
+    ),
+    (
+        "unknown format",
+        "[camera.v4l2]\nformats = [\"H264\"]",
+        2,
+        &["H264", "YUYV"],
+    ),
+    (
+        "unknown when",
+        "[camera.synthetic]\nstalls = \"often\"",
+        2,
+        &["often", "every 10"],
+    ),
+    (
+        "bad source",
+        "[camera]\nsource = \"/dev/video0\"",
+        2,
+        &["did you mean v4l2:/dev/video0"],
+    ),
+    (
+        "bad source setting",
+        "[camera]\nsource = \"synthetic:640x480,gapps=1%\"",
+        2,
+        &["gapps", "gaps"],
+    ),
+    (
+        "bad sink",
+        "sink = \"tcp:host:1\"",
+        1,
+        &["tcp:host:1", "udp:HOST:PORT"],
+    ),
+    (
+        "sink without a port",
+        "sink = \"udp:host\"",
+        1,
+        &["needs a port"],
+    ),
+    (
+        "bad sensor",
+        "[[sensor]]\nsource = \"spi:0\"",
+        2,
+        &["spi:0", "iio:NAME"],
+    ),
+    (
+        "sensor without a source",
+        "\n[[sensor]]\nvalues = 2",
+        2,
+        &["missing", "source", "add"],
+    ),
+    // Syntax.
+    (
+        "duplicate key",
+        "[threads]\npriority = 7\npriority = 8",
+        3,
+        &["duplicate key", "one of the two"],
+    ),
+    (
+        "duplicate table",
+        "[goals]\n[action]\n[goals]",
+        3,
+        &["duplicate key", "one of the two"],
+    ),
+    (
+        "text without its end",
+        "[language]\ninstruction = \"look",
+        2,
+        &["`key = value`", "quotes"],
+    ),
+    (
+        "text without quotes",
+        "[language]\ninstruction = look",
+        2,
+        &["quotes"],
+    ),
+    (
+        "no equals sign",
+        "[language]\nstdin true",
+        2,
+        &["`key = value`"],
+    ),
+    ("no value", "[language]\nstdin =", 2, &["`key = value`"]),
+    (
+        "table without its bracket",
+        "[language\nstdin = true",
+        1,
+        &["`key = value`"],
+    ),
+    // Combinations.
+    (
+        "ladder upside down",
+        "[action]\nlatch = true\nfresh_within = \"1 s\"\n",
+        3,
+        &["fresh_within <= hold_after"],
+    ),
+    (
+        "position limits without positions",
+        "[action]\nmode = \"velocity\"\nposition_max = 1.0",
+        3,
+        &["velocity mode"],
+    ),
+    (
+        "safe position without positions",
+        "[action]\nmode = \"velocity\"\nsafe = { go_to = [0.0] }",
+        3,
+        &["velocity mode"],
+    ),
+    // Cores.
+    ("no core", "[threads]\ncores = []", 2, &["at least one"]),
+    (
+        "a core twice",
+        "[threads]\nhousekeeping = [0, 1, 0]",
+        2,
+        &["core 0", "twice"],
+    ),
+    (
+        "a core that is not there",
+        "[threads]\nwait = \"park\"\ncores = [9999]",
+        3,
+        &["core 9999", "may run on"],
+    ),
+];
+
+fn refused(text: &str) -> Option<Fault> {
+    let config = Config::parse(text, "robot.toml");
+    config.and_then(|config| config.check()).err()
+}
+
+#[test]
+fn each_of_many_mistakes_is_explained_where_it_stands() {
+    assert!(MISTAKES.len() >= 30);
+    let mut wrong = String::new();
+    for (name, text, line, words) in MISTAKES {
+        let Some(fault) = refused(text) else {
+            writeln!(wrong, "{name}: was accepted").unwrap();
+            continue;
+        };
+        let said = fault.to_string();
+        let place = format!("robot.toml line {line}:");
+        let complete = !fault.why.is_empty() && !fault.fix.is_empty() && !said.contains("struct ");
+        if fault.kind != Kind::Config
+            || !complete
+            || !fault.what.starts_with(&place)
+            || !words.iter().all(|word| said.contains(word))
+        {
+            writeln!(wrong, "{name}: wanted line {line} and {words:?}\n{said}").unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+fn loaded(path: PathBuf) -> Result<Config, Fault> {
+    run::configure(&cli::Run {
+        config: Some(path),
+        ..cli::Run::default()
+    })
+}
+
+#[test]
+fn a_file_that_is_none_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let fault = loaded(dir.path().join("missing.toml")).unwrap_err();
+    assert!(fault.what.contains("missing.toml"), "{fault}");
+    assert_eq!(fault.kind, Kind::Config, "{fault}");
+
+    let fault = loaded(dir.path().to_owned()).unwrap_err();
+    assert_eq!(fault.kind, Kind::Config, "{fault}");
+    assert!(fault.why.to_lowercase().contains("directory"), "{fault}");
+
+    let path = dir.path().join("latin1.toml");
+    fs::write(&path, b"[language]\ninstruction = \"caf\xe9\"\n").unwrap();
+    let fault = loaded(path).unwrap_err();
+    assert_eq!(fault.kind, Kind::Config, "{fault}");
+    assert!(
+        fault.what.contains("line 2") && fault.fix.contains("UTF-8"),
+        "{fault}"
+    );
+
+    let path = dir.path().join("windows.toml");
+    fs::write(&path, "[history]\r\nreadings = 64\r\n").unwrap();
+    assert_eq!(loaded(path).unwrap().history.readings, 64);
+}
+
+#[test]
+fn a_board_that_does_not_exist_is_answered_with_those_that_do() {
+    let args = cli::Run {
+        board: Some("raspberry-pi-9".to_owned()),
+        ..cli::Run::default()
+    };
+    let fault = run::configure(&args).unwrap_err();
+    assert_eq!(fault.kind, Kind::Config);
+    for word in [
+        "raspberry-pi-9",
+        "raspberry-pi-5",
+        "jetson-orin-nano",
+        "x86-64",
+    ] {
+        assert!(fault.to_string().contains(word), "{fault}");
+    }
+}
+
+#[test]
+fn a_board_with_other_cores_than_this_machine_is_refused_at_its_line() {
+    let machine = Machine::detect();
+    for board in ["raspberry-pi-5", "jetson-orin-nano", "x86-64"] {
+        let text = fs::read_to_string(format!("boards/{board}.toml")).unwrap();
+        let result = Config::default().set_board(board);
+        let wanted = [4, 5, 0, 1, 2, 3].map(|core| machine.cores.contains(&core));
+        if board == "x86-64" || wanted == [true; 6] {
+            result.unwrap();
+        } else if let Err(fault) = result {
+            let line = 1 + text.lines().position(|l| l.starts_with("cores")).unwrap();
+            let place = format!("boards/{board}.toml line {line}: threads.cores");
+            assert!(fault.what.starts_with(&place), "{fault}");
+        }
+    }
+}
+
+#[test]
+fn the_command_line_comes_on_top_of_the_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(
+        file.path(),
+        "sink = \"null\"\n[camera]\nsource = \"synthetic\"\n[camera.synthetic]\nseed = 9\n",
+    )
+    .unwrap();
+    let config = run::configure(&cli::Run {
+        config: Some(file.path().to_owned()),
+        sink: Some("udp:127.0.0.1:9000".parse().unwrap()),
+        strict_rt: true,
+        ..cli::Run::default()
+    })
+    .unwrap();
+    assert_eq!(config.sink, Some("udp:127.0.0.1:9000".parse().unwrap()));
+    assert_eq!(config.camera.synthetic.seed, 9);
+    assert!(config.real_time.strict);
+}
