@@ -35,6 +35,9 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
 mod portable;
 
 /// The loops of one instruction set.
@@ -63,7 +66,9 @@ impl Isa {
                 .then_some(&avx2::TABLE);
             [avx512, avx2]
         };
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let native = [Some(&neon::TABLE)];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let native: [Option<&'static Table>; 0] = [];
         native
             .into_iter()
@@ -77,7 +82,7 @@ impl Isa {
         Self::available().next().unwrap_or(Self(&portable::TABLE))
     }
 
-    /// The set of this name, if the processor has it: `avx512`, `avx2`, `portable`.
+    /// The set of this name, if the processor has it: `avx512`, `avx2`, `neon`, `portable`.
     pub fn named(name: &str) -> Option<Self> {
         Self::available().find(|isa| isa.name() == name)
     }

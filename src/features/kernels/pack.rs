@@ -1,5 +1,6 @@
 //! Weights in the order in which the loops read them.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use super::Isa;
@@ -125,13 +126,17 @@ impl Packed {
 
 /// Cuts `blocks` output blocks into panels.
 ///
-/// A tile of `p` pixels and `b` blocks does `p * b` multiply-adds with `p + b` loads. The most multiply-adds keep the processor
-/// busy, so the width is the narrowest whose tiles hold the most sums when a run has `run_pixels` pixels. A
-/// rest of a single block would be the worst tile; where a panel is wide enough the last two share what is left.
+/// A tile of `p` pixels and `b` blocks does `p * b` multiply-adds with `p + b` loads. The more multiply-adds are independent, the
+/// busier the processor; then, the fewer loads the better. So the width is the one whose tiles, in runs of
+/// `run_pixels`, hold the most sums, and of those with as many the one with the fewest loads. A rest of a single block would
+/// make the worst tile; where a panel is wide enough, the last two share what is left.
 fn panels(isa: Isa, blocks: usize, steps: usize, run_pixels: usize) -> Vec<Panel> {
     let most = isa.0.tile_pixels_max;
-    let sums = |width: usize| most[width - 1].min(run_pixels) * width;
-    let widest = (1..=most.len()).rev().max_by_key(|&width| sums(width));
+    let worth = |width: usize| {
+        let pixels = most[width - 1].min(run_pixels);
+        (pixels * width, Reverse(pixels + width))
+    };
+    let widest = (1..=most.len()).max_by_key(|&width| worth(width));
     let widest = widest.unwrap_or(1);
     let mut panels = Vec::new();
     let (mut first_block, mut offset) = (0, 0);
