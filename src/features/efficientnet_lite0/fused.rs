@@ -100,16 +100,10 @@ impl Fused {
 }
 
 /// Packs a 1x1 convolution over blocked channels.
-fn pack(isa: Isa, convolution: &Convolution, run_pixels: usize) -> Packed {
+fn pack(isa: Isa, convolution: &Convolution, pixels: usize) -> Packed {
     let inputs = convolution.weights.len() / convolution.bias.len();
     let walk = Walk::channels(isa, inputs);
-    Packed::new(
-        isa,
-        walk,
-        &convolution.weights,
-        &convolution.bias,
-        run_pixels,
-    )
+    Packed::new(isa, walk, &convolution.weights, &convolution.bias, pixels)
 }
 
 /// A blocked tensor of `pixels` pixels, from pixel `first` on, as the input of a 1x1 convolution in one run.
@@ -182,7 +176,7 @@ impl FusedBlock {
     fn new(isa: Isa, spec: Block, weights: &BlockWeights, stem: &mut Option<Stem>) -> Self {
         let front = match &weights.expand {
             Some(convolution) => Front::Expand {
-                weights: pack(isa, convolution, spec.input_size),
+                weights: pack(isa, convolution, spec.input_size.pow(2)),
                 width: spec.input_size,
                 pixels: spec.input_size.pow(2),
             },
@@ -195,7 +189,7 @@ impl FusedBlock {
             lanes: isa.lanes(),
             front,
             depthwise: DepthwiseFilters::new(isa, spec.kernel, &depthwise.weights, &depthwise.bias),
-            project: pack(isa, &weights.project, spec.output_size()),
+            project: pack(isa, &weights.project, spec.output_size().pow(2)),
             strips: Strips::new(&spec, spec.output_size(), row_floats),
             spec,
         };

@@ -57,7 +57,7 @@ impl Lanes for Zmm {
     }
 }
 
-// 28 sums, and the weights of one step (2 to 4 registers), and one pixel's value: at most 32 registers.
+// At most 28 sums, and the weights of one step (1 to 3 registers), and one pixel's value: at most 31 of 32 registers.
 super::instantiate! {
     name: "avx512",
     #[target_feature(enable = "avx512f")]
@@ -66,6 +66,5 @@ super::instantiate! {
         1 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
         2 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
         3 => 9: [1 2 3 4 5 6 7 8 9],
-        4 => 7: [1 2 3 4 5 6 7],
     },
 }

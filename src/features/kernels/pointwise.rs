@@ -161,10 +161,14 @@ pub(super) struct Job<'a> {
     run_stride: usize,
 }
 
-/// One tile: some neighbouring pixels by some neighbouring blocks, in registers from the first to the last step.
+/// Pixels of a tile, at most; an instruction set may have less.
+pub(super) const TILE_PIXELS_MAX: usize = 14;
+
+/// One tile: some pixels by some neighbouring blocks, in registers from the first to the last step.
 ///
 /// Contract: that of [`Job`], for these pixels and blocks.
 pub(super) struct Tile {
+    /// The window of the first pixel; those of the others follow at the job's step.
     input: *const f32,
     segments: usize,
     segment_stride: usize,
@@ -172,9 +176,11 @@ pub(super) struct Tile {
     last: usize,
     weights: *const f32,
     bias: *const f32,
+    /// Where the panel's first block of the job's first pixel goes, and where its residual comes from (or null).
     output: *mut f32,
     residual: *const f32,
-    pixel_stride: usize,
+    /// How far from there each pixel goes.
+    pixels: [usize; TILE_PIXELS_MAX],
     block_stride: usize,
     relu6: bool,
 }
@@ -182,7 +188,8 @@ pub(super) struct Tile {
 pub(super) type TileFn = unsafe fn(&Tile);
 
 /// Walks all tiles of a job: panel by panel, so that a panel's weights are read from near memory by all pixels but
-/// the first ones. `picture` and `block` give the tile of a shape for the two steps.
+/// the first ones. Where the input's runs follow each other without a gap, tiles reach across them: a picture
+/// of 7 by 7 then makes full tiles. `picture` and `block` give the tile of a shape for the two steps.
 ///
 /// # Safety
 /// The contract of [`Job`]; the tiles are those of an instruction set that the processor has.
@@ -191,44 +198,58 @@ pub(super) unsafe fn all_tiles(
     picture: fn(usize, usize) -> TileFn,
     block: fn(usize, usize) -> TileFn,
 ) {
-    let (weights, input, isa) = (job.weights, &job.input, job.weights.isa);
-    let lanes = isa.lanes();
+    let (weights, input, runs) = (job.weights, &job.input, job.runs);
+    let lanes = weights.isa.lanes();
     let (tile_of, step) = match input.step {
         Step::Block => (block, lanes),
         Step::Picture => (picture, STEM_STEP),
     };
+    let has_gaps = input.run_stride != runs.width * step;
+    let (stretches, length) = if has_gaps {
+        (runs.count, runs.width)
+    } else {
+        (1, runs.count * runs.width)
+    };
     for panel in job.panels {
-        let most = isa.0.tile_pixels_max[panel.blocks - 1];
-        let first_output = (panel.first_block - job.first_block) * job.block_stride;
-        for run in 0..job.runs.count {
-            let mut pixel = 0;
-            while pixel < job.runs.width {
-                let pixels = tile_pixels(job.runs.width - pixel, most);
-                let from = input.start + run * input.run_stride + pixel * step;
-                let to = first_output + run * job.run_stride + pixel * job.pixel_stride;
-                let tile = Tile {
-                    input: input.values[from..].as_ptr(),
-                    segments: weights.walk.segments,
-                    segment_stride: input.segment_stride,
-                    length: weights.walk.length,
-                    last: weights.walk.last,
-                    weights: weights.weights[panel.offset..].as_ptr(),
-                    bias: weights.bias[panel.first_block * lanes..].as_ptr(),
-                    // SAFETY: `to` is within the output, by the contract of `Job`.
-                    output: unsafe { job.output.add(to) },
-                    residual: if job.residual.is_null() {
-                        job.residual
-                    } else {
-                        // SAFETY: as for the output.
-                        unsafe { job.residual.add(to) }
-                    },
-                    pixel_stride: job.pixel_stride,
-                    block_stride: job.block_stride,
-                    relu6: job.activation == Activation::Relu6,
-                };
+        let most = weights.isa.0.tile_pixels_max[panel.blocks - 1];
+        let first = (panel.first_block - job.first_block) * job.block_stride;
+        let mut tile = Tile {
+            input: input.values.as_ptr(),
+            segments: weights.walk.segments,
+            segment_stride: input.segment_stride,
+            length: weights.walk.length,
+            last: weights.walk.last,
+            weights: weights.weights[panel.offset..].as_ptr(),
+            bias: weights.bias[panel.first_block * lanes..].as_ptr(),
+            // SAFETY: the panel's first block is within the output, by the contract of `Job`.
+            output: unsafe { job.output.add(first) },
+            residual: if job.residual.is_null() {
+                job.residual
+            } else {
+                // SAFETY: as for the output.
+                unsafe { job.residual.add(first) }
+            },
+            pixels: [0; TILE_PIXELS_MAX],
+            block_stride: job.block_stride,
+            relu6: job.activation == Activation::Relu6,
+        };
+        let (mut run, mut column) = (0, 0);
+        for stretch in 0..stretches {
+            let mut done = 0;
+            while done < length {
+                let pixels = tile_pixels(length - done, most);
+                for place in &mut tile.pixels[..pixels] {
+                    *place = run * job.run_stride + column * job.pixel_stride;
+                    column += 1;
+                    if column == runs.width {
+                        (run, column) = (run + 1, 0);
+                    }
+                }
+                let from = input.start + stretch * input.run_stride + done * step;
+                tile.input = input.values[from..].as_ptr();
                 // SAFETY: the tile's pixels and blocks are among the job's.
                 unsafe { tile_of(pixels, panel.blocks)(&tile) };
-                pixel += pixels;
+                done += pixels;
             }
         }
     }
@@ -302,7 +323,7 @@ pub(super) unsafe fn tile<V: Lanes, const PIXELS: usize, const BLOCKS: usize, co
     }
     for pixel in 0..PIXELS {
         for block in 0..BLOCKS {
-            let at = pixel * tile.pixel_stride + block * tile.block_stride;
+            let at = tile.pixels[pixel] + block * tile.block_stride;
             let mut sum = sums[pixel][block];
             if !tile.residual.is_null() {
                 // SAFETY: a vector of a pixel and block of this tile.
