@@ -28,6 +28,7 @@ fn main() {
     let mut fused: Vec<EfficientNetLite0> = [
         ("avx512", Backend::FusedAvx512),
         ("avx2", Backend::FusedAvx2),
+        ("neon", Backend::FusedNeon),
         ("portable", Backend::FusedPortable),
     ]
     .into_iter()

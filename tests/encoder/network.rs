@@ -31,13 +31,15 @@ fn fused() -> impl Iterator<Item = Backend> {
     Isa::available().map(|isa| match isa.name() {
         "avx512" => Backend::FusedAvx512,
         "avx2" => Backend::FusedAvx2,
+        "neon" => Backend::FusedNeon,
         "portable" => Backend::FusedPortable,
         other => panic!("no backend for {other}"),
     })
 }
 
-/// What onnxruntime 1.31 made of a photograph: class, its logit, the length of the pooled features, the first five of them. The graph for it
-/// was built from the same weights by another program, and Pillow prepared the photograph.
+/// What onnxruntime 1.31 made of a photograph: class, its logit, the length of the pooled features, the first five
+/// of them. The graph for it was built from the same weights by another program, and Pillow prepared the
+/// photograph.
 struct Golden {
     photo: &'static str,
     class: usize,
@@ -196,6 +198,7 @@ fn a_backend_that_the_processor_lacks_is_explained() {
     for (backend, name) in [
         (Backend::FusedAvx512, "avx512"),
         (Backend::FusedAvx2, "avx2"),
+        (Backend::FusedNeon, "neon"),
     ] {
         let loaded = EfficientNetLite0::load(&weights(), backend);
         if Isa::named(name).is_some() {

@@ -1,8 +1,8 @@
 //! Photographs as the golden numbers saw them: a centred square of 7/8 of the shorter side, resized by Pillow's
 //! antialiased bicubic filter to 224 by 224, normalised.
 //!
-//! Pillow resizes 8-bit pictures in two passes, rows first, with weights in 22-bit fixed point and a result rounded to 8
-//! bits after each pass. This does the same, so the network's input is the same to the bit.
+//! Pillow resizes 8-bit pictures in two passes, rows first, with weights in 22-bit fixed point and a result rounded
+//! to 8 bits after each pass. This does the same, so the network's input is the same to the bit.
 
 use std::io::BufReader;
 

@@ -48,8 +48,8 @@ impl Classifier {
         self.bias[class]
     }
 
-    /// One class's logit for one position of the feature map, or for the average of all (the softmax over all classes' logits
-    /// gives probabilities).
+    /// One class's logit for one position of the feature map, or for the average of all (the softmax over all
+    /// classes' logits gives probabilities).
     ///
     /// # Panics
     /// If there is no such class, or `features` is not [`Self::CHANNELS`] long.

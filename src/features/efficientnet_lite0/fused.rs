@@ -3,8 +3,8 @@
 //! Thread: any, one at a time. Allocates: in `new`. Blocks: no. Locks: no. Syscalls: no.
 //!
 //! A block's hidden tensor is six times as large as its input and never needs to exist as a whole. The output is
-//! made in strips of rows. For a strip, one panel of hidden channels after the other is expanded into padded rows, from
-//! which the depthwise convolution at once makes its part of the strip; then the projection turns the strip
+//! made in strips of rows. For a strip, one panel of hidden channels after the other is expanded into padded rows,
+//! from which the depthwise convolution at once makes its part of the strip; then the projection turns the strip
 //! into output rows. Hidden rows that the next strip needs again stay in a ring.
 
 use std::ops::Range;
@@ -19,8 +19,8 @@ use crate::features::kernels::memory::Aligned;
 use crate::features::kernels::pack::{DepthwiseFilters, Packed, Panel, Walk};
 use crate::features::kernels::pointwise::{self, Activation, Input, Output, Runs, Step};
 
-/// Bytes of a strip and its hidden rows together, at most: what stays in a second-level cache of 1 MiB beside the block's
-/// input and the weights that pass by.
+/// Bytes of a strip and its hidden rows together, at most: what stays in a second-level cache of 1 MiB beside the
+/// block's input and the weights that pass by.
 const STRIP_BYTES_MAX: usize = 640 << 10;
 
 /// The network packed for one instruction set, with all memory that a forward needs.

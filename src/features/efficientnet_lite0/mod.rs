@@ -52,6 +52,8 @@ pub enum Backend {
     FusedAvx512,
     /// Own kernels on AVX2 and FMA; refused where the processor lacks them.
     FusedAvx2,
+    /// Own kernels on NEON; only on 64-bit ARM processors, which all have it.
+    FusedNeon,
     /// Own kernels in plain Rust.
     FusedPortable,
     /// candle's tensors: slow, the reference.
@@ -66,6 +68,7 @@ impl Backend {
             Self::Candle => return Ok(None),
             Self::FusedAvx512 => "avx512",
             Self::FusedAvx2 => "avx2",
+            Self::FusedNeon => "neon",
             Self::FusedPortable => "portable",
         };
         Isa::named(name).map(Some).ok_or_else(|| {
@@ -112,7 +115,7 @@ impl EfficientNetLite0 {
         Ok(Self { engine })
     }
 
-    /// What the kernels run on: `avx512`, `avx2`, `portable` or `candle`.
+    /// What the kernels run on: `avx512`, `avx2`, `neon`, `portable` or `candle`.
     pub fn isa(&self) -> &'static str {
         match &self.engine {
             Engine::Fused(fused) => fused.isa().name(),

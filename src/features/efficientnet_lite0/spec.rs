@@ -1,8 +1,8 @@
 //! The network in one table, and what follows from it: names, shapes and paddings.
 //!
 //! EfficientNet-Lite0 is EfficientNet-B0 without squeeze-and-excite and with ReLU6 in place of swish, made for
-//! embedded processors (Tan and Le, "EfficientNet", ICML 2019; the Lite variants by the same group, 2020). The weights keep the
-//! names of the PyTorch port, and TensorFlow's padding.
+//! embedded processors (Tan and Le, "EfficientNet", ICML 2019; the Lite variants by the same group, 2020). The
+//! weights keep the names of the PyTorch port, and TensorFlow's padding.
 
 /// Rows and columns of the input picture, in pixels.
 pub const INPUT_SIZE: usize = 224;
@@ -137,9 +137,9 @@ pub fn multiply_adds() -> usize {
     stem + blocks.iter().map(Block::multiply_adds).sum::<usize>() + head
 }
 
-/// TensorFlow's SAME padding: as many outputs as `ceil(input / stride)`; of an odd number of zeros the greater half comes
-/// after. So at stride 2 the padding is not symmetric, and a network trained so is wrong by a pixel with symmetric
-/// padding.
+/// TensorFlow's SAME padding: as many outputs as `ceil(input / stride)`; of an odd number of zeros the greater half
+/// comes after. So at stride 2 the padding is not symmetric, and a network trained so is wrong by a pixel with
+/// symmetric padding.
 pub fn same_padding(input: usize, kernel: usize, stride: usize) -> (usize, usize) {
     let reach = (input.div_ceil(stride) - 1) * stride + kernel;
     let total = reach.saturating_sub(input);

@@ -1,5 +1,5 @@
-//! Reading named tensors from a safetensors file by a checked path: whatever is wrong with the file, the reader learns
-//! which tensor, what was expected and what to do.
+//! Reading named tensors from a safetensors file by a checked path: whatever is wrong with the file, the reader
+//! learns which tensor, what was expected and what to do.
 //!
 //! Thread: at the start, any. Allocates: yes. Blocks: on the disk.
 

@@ -1,6 +1,7 @@
 //! The encoder of real runs: camera frame, preprocess, EfficientNet-Lite0, feature map.
 //!
-//! Thread: features. Allocates: in `new`; after that only for MJPEG frames and on the candle backend. Blocks: no. Locks: no (candle: yes). Syscalls: no.
+//! Thread: features. Allocates: in `new`; after that only for MJPEG frames and on the candle backend. Blocks: no.
+//! Locks: no (candle: yes). Syscalls: no.
 
 use std::path::Path;
 
@@ -18,8 +19,8 @@ const INPUT: OutputSpec = OutputSpec {
     std: [128.0; 3],
 };
 
-/// Forwards before the first frame: the first one brings weights and buffers into memory and caches, the second shows that the
-/// first was enough, the third that the processor has left its idle frequency.
+/// Forwards before the first frame: the first one brings weights and buffers into memory and caches, the second
+/// shows that the first was enough, the third that the processor has left its idle frequency.
 const WARM_UP_FORWARDS: usize = 3;
 
 /// Reads frames of one format and computes their feature maps.
@@ -52,7 +53,7 @@ impl EfficientNetLite0Encoder {
         Ok(encoder)
     }
 
-    /// What the kernels run on: `avx512`, `avx2`, `portable` or `candle`.
+    /// What the kernels run on: `avx512`, `avx2`, `neon`, `portable` or `candle`.
     pub fn isa(&self) -> &'static str {
         self.network.isa()
     }

@@ -39,7 +39,7 @@ pub struct EncoderConfig {
     /// `"efficientnet-lite0"` (default) or `"null"`.
     pub name: EncoderName,
     /// What computes it: `"fused"` (default, the fastest instruction set of the processor), `"fused-avx512"`,
-    /// `"fused-avx2"`, `"fused-portable"`, or `"candle"` (the slow reference).
+    /// `"fused-avx2"`, `"fused-neon"`, `"fused-portable"`, or `"candle"` (the slow reference).
     pub backend: Backend,
     /// The weights. Default: those that `reflexarc models fetch` has put into the cache.
     pub weights: Option<PathBuf>,

@@ -24,8 +24,8 @@ impl NullEncoder {
         channels: 1,
     };
 
-    /// What the frame loaded last adds up to: its bytes taken as little-endian 64-bit words, modulo 2^64; a rest of less than
-    /// a cache line is added byte by byte.
+    /// What the frame loaded last adds up to: its bytes taken as little-endian 64-bit words, modulo 2^64; a rest of
+    /// less than a cache line is added byte by byte.
     pub fn sum(&self) -> u64 {
         self.sum
     }

@@ -57,8 +57,9 @@ impl Lanes for Ymm {
     }
 }
 
-// 12 sums, and the weights of one step (1 or 2 registers), and one pixel's value: at most 15 of 16 registers. A tile of 4 pixels
-// by 3 blocks would need exactly 16, and the compiler does not find that arrangement: it ran at half the speed.
+// 12 sums, and the weights of one step (1 or 2 registers), and one pixel's value: at most 15 of 16 registers. A
+// tile of 4 pixels by 3 blocks would need exactly 16, and the compiler does not find that arrangement: it ran at
+// half the speed.
 super::instantiate! {
     name: "avx2",
     #[target_feature(enable = "avx2,fma")]

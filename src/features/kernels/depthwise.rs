@@ -8,8 +8,8 @@ use super::pack::DepthwiseFilters;
 #[derive(Clone, Copy, Debug)]
 pub struct Plane<'a> {
     pub values: &'a [f32],
-    /// Where each padded input row begins in `values`, from the first that the first output row needs. A row of padding
-    /// is a row of zeros like any other.
+    /// Where each padded input row begins in `values`, from the first that the first output row needs. A row of
+    /// padding is a row of zeros like any other.
     pub rows: &'a [usize],
     /// Floats of a padded row.
     pub row_floats: usize,

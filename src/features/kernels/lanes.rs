@@ -5,8 +5,8 @@
 /// The constructors are unsafe: a value exists only in code that runs on a processor which has the
 /// instructions. So the operations on a value need no proof of their own and are safe.
 ///
-/// Every method is `#[inline(always)]` in every implementation: the loops and these methods must end up in one function that
-/// is compiled for the instruction set, or each operation would become a call.
+/// Every method is `#[inline(always)]` in every implementation: the loops and these methods must end up in one
+/// function that is compiled for the instruction set, or each operation would become a call.
 pub(super) trait Lanes: Copy {
     const N: usize;
 

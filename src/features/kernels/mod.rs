@@ -163,7 +163,13 @@ macro_rules! instantiate {
         /// Contract: that of `pointwise::Job`, and the processor has the set.
         unsafe fn pointwise(job: &super::pointwise::Job) {
             // SAFETY: as above.
-            unsafe { super::pointwise::all_tiles(job, tile_of::<{ super::pointwise::STEM_STEP }>, tile_of::<{ <$lanes as super::lanes::Lanes>::N }>) }
+            unsafe {
+                super::pointwise::all_tiles(
+                    job,
+                    tile_of::<{ super::pointwise::STEM_STEP }>,
+                    tile_of::<{ <$lanes as super::lanes::Lanes>::N }>,
+                )
+            }
         }
 
         /// Contract: that of `depthwise::Job`, and the processor has the set.

@@ -6,8 +6,8 @@ use super::Isa;
 use super::memory::Aligned;
 
 /// How the inputs of one output value lie in memory: `segments` runs of `length` neighbouring floats, the last of
-/// them `last` long. A 1x1 convolution on blocked channels has one segment a block; a 3x3 convolution on a picture with
-/// interleaved channels has one a row.
+/// them `last` long. A 1x1 convolution on blocked channels has one segment a block; a 3x3 convolution on a picture
+/// with interleaved channels has one a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Walk {
     pub segments: usize,
@@ -125,9 +125,10 @@ impl Packed {
 
 /// Cuts `blocks` output blocks into panels.
 ///
-/// A tile of `p` pixels and `b` blocks does `p * b` multiply-adds with `p + b` loads; so the width is the one with the
-/// fewest loads for a multiply-add, in calls of `pixels` pixels. (With AVX-512 on Zen 4: 9 by 3 reaches 94 % of the peak, 14 by 2
-/// 91 %.) A rest of a single block would make the worst tile; where a panel is wide enough, the last two share what is left.
+/// A tile of `p` pixels and `b` blocks does `p * b` multiply-adds with `p + b` loads; so the width is the one with
+/// the fewest loads for a multiply-add, in calls of `pixels` pixels. (With AVX-512 on Zen 4: 9 by 3 reaches 94 % of
+/// the peak, 14 by 2 91 %.) A rest of a single block would make the worst tile; where a panel is wide enough, the
+/// last two share what is left.
 fn panels(isa: Isa, blocks: usize, steps: usize, pixels: usize) -> Vec<Panel> {
     let most = isa.0.tile_pixels_max;
     let worth = |width: usize| {

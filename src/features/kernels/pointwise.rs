@@ -62,8 +62,8 @@ pub struct Output<'a> {
     pub residual: Option<&'a [f32]>,
 }
 
-/// Computes the output blocks of `panels`, which are neighbours in rising order. `output.start` is where the first pixel of the first
-/// of these blocks goes.
+/// Computes the output blocks of `panels`, which are neighbours in rising order. `output.start` is where the first
+/// pixel of the first of these blocks goes.
 ///
 /// # Panics
 /// If a slice is too short for what it is said to hold.
@@ -268,8 +268,8 @@ fn tile_pixels(left: usize, most: usize) -> usize {
 /// The innermost loop of the network: nine tenths of all multiply-adds happen here.
 ///
 /// # Safety
-/// The contract of [`Tile`] for `PIXELS` pixels, whose windows are `STEP` floats apart, and `BLOCKS` blocks; the processor has the
-/// set of `V`.
+/// The contract of [`Tile`] for `PIXELS` pixels, whose windows are `STEP` floats apart, and `BLOCKS` blocks; the
+/// processor has the set of `V`.
 #[expect(
     clippy::needless_range_loop,
     reason = "index loops with constant bounds over arrays that must become registers"

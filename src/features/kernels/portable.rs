@@ -1,7 +1,8 @@
 //! Plain Rust: 8 lanes, which the compiler turns into the vectors that the target's baseline has.
 //!
-//! On aarch64 that is NEON with fused multiply-add. On x86-64 it is SSE2, and the multiply and the add round separately:
-//! the processors without AVX2 have no fused instruction, and a call to emulate it would be 20 times slower.
+//! On aarch64 that is NEON with fused multiply-add. On x86-64 it is SSE2, and the multiply and the add round
+//! separately: the processors without AVX2 have no fused instruction, and a call to emulate it would be 20 times
+//! slower.
 
 use super::lanes::Lanes;
 
