@@ -42,35 +42,42 @@ fn main() {
         let done = network.run(&image, &mut map.borrow_mut());
         done.expect("the image and the map have the network's sizes");
     };
-    let operations = peak::multiply_adds();
-    let mut peers: Vec<Peer<'_>> = fused
-        .iter_mut()
-        .map(|network| Peer::timed(network.isa(), 1, || forward(network)))
-        .collect();
-    let loop_of_peak = || {
-        peak::multiply_adds();
-    };
-    if operations > 0 {
-        peers.push(Peer::timed(
-            "multiply-adds in registers",
-            operations,
-            loop_of_peak,
-        ));
-    }
-    let summaries = bench.compare("one forward, one core", 1000, &mut peers);
-    drop(peers);
-    if operations > 0 {
-        note_roof(&mut bench, &summaries);
-    }
-
     let [fastest, ..] = &mut fused[..] else {
         unreachable!("the portable backend is always there")
     };
+    let name = format!("fused {}", fastest.isa());
+    let alone = bench.compare(
+        "one forward after the other, one core",
+        1000,
+        &mut [Peer::timed(&name, 1, || forward(fastest))],
+    );
+    let operations = peak::multiply_adds();
+    if operations > 0 {
+        let mut multiply_add = || {
+            peak::multiply_adds();
+        };
+        let peak = bench.compare(
+            "the core's peak, f32",
+            1000,
+            &mut [Peer::timed(
+                "multiply-add in registers",
+                operations,
+                &mut multiply_add,
+            )],
+        );
+        note_roof(&mut bench, &alone[0], &peak[0]);
+    }
+    let mut peers: Vec<Peer<'_>> = fused
+        .iter_mut()
+        .map(|network| Peer::timed(format!("fused {}", network.isa()), 1, || forward(network)))
+        .collect();
+    bench.compare("instruction sets in turn, one core", 500, &mut peers);
+    drop(peers);
     bench.compare(
-        "against candle",
+        "against candle (fused on one core, candle on all)",
         30,
         &mut [
-            Peer::timed(format!("fused {}", fastest.isa()), 1, || forward(fastest)),
+            Peer::timed(&name, 1, || forward(&mut fused[0])),
             Peer::timed("candle", 1, || forward(&mut candle)),
         ],
     );
@@ -102,11 +109,10 @@ fn check(
 
 /// The fastest forward beside the core's peak, both at their best of the same run.
 #[expect(clippy::cast_precision_loss, reason = "printed to three digits")]
-fn note_roof(bench: &mut Bench, summaries: &[Summary]) {
-    let (fused, peak) = (&summaries[0], &summaries[summaries.len() - 1]);
+fn note_roof(bench: &mut Bench, forward: &Summary, peak: &Summary) {
     let gflops = 2.0 / peak.min();
     let floor = spec::multiply_adds() as f64 * peak.min() / 1e6;
-    let share = floor * 1e6 / fused.min() * 100.0;
+    let share = floor * 1e6 / forward.min() * 100.0;
     bench.note(
         "multiply-adds of a forward, millions",
         spec::multiply_adds() / 1_000_000,
