@@ -507,6 +507,12 @@ const MISTAKES: &[Mistake] = &[
         &["fresh_within <= hold_after"],
     ),
     (
+        "ladder upside down against a default",
+        "[action]\nlatch = true\nstop_after = \"400 ms\"",
+        3,
+        &["hold_after <= stop_after"],
+    ),
+    (
         "position limits without positions",
         "[action]\nmode = \"velocity\"\nposition_max = 1.0",
         3,

@@ -105,7 +105,7 @@ impl ActionConfig {
         if self.fresh_within > self.hold_after || self.hold_after > self.stop_after {
             return refuse(
                 format!(
-                    "action.fresh_within = {}, hold_after = {}, stop_after = {}",
+                    "action.fresh_within = {}, action.hold_after = {}, action.stop_after = {}",
                     self.fresh_within, self.hold_after, self.stop_after
                 ),
                 "the ladder goes down as data ages: fresh, then hold, then stop",

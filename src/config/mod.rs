@@ -172,11 +172,16 @@ fn find_board(name: &str) -> Result<PathBuf> {
             .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned()))
             .collect();
         known.sort();
+        let fix = if known.is_empty() {
+            "run in the project's folder, where boards/ is, or leave --board out".to_owned()
+        } else {
+            format!("use one of: {}; or leave --board out", known.join(", "))
+        };
         Fault::new(
             Kind::Config,
             format!("no board is called `{name}`"),
             format!("there is no {name}.toml in boards/ or /usr/share/reflexarc/boards/"),
-            format!("use one of: {}; or leave --board out", known.join(", ")),
+            fix,
         )
     })
 }

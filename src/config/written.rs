@@ -67,11 +67,14 @@ impl Written {
             .what
             .split_whitespace()
             .chain(fault.why.split_whitespace());
-        let place = words
+        let places: Vec<_> = words
             .map(|word| word.trim_matches(|c: char| !c.is_ascii_alphanumeric()))
             .filter(|word| word.contains('.'))
-            .find_map(|key| key_at(root.get_ref(), key));
-        if let Some(span) = place {
+            .filter_map(|key| key_at(root.get_ref(), key))
+            .collect();
+        // A key that stands in the file rather than the table of one that has its default.
+        let exact = places.iter().find(|(_, exact)| *exact);
+        if let Some((span, _)) = exact.or(places.first()) {
             fault.what = format!("{}: {}", self.place(span.start), fault.what);
         }
         fault
@@ -119,13 +122,12 @@ impl Written {
     }
 }
 
-/// Where `key` of the form `table.key` stands, or the longest part of it that is there.
-fn key_at(root: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
+/// Where `key` of the form `table.key` stands and true, or where the longest part of it that is there stands.
+fn key_at(root: &DeTable<'_>, key: &str) -> Option<(Range<usize>, bool)> {
     let (mut table, mut place) = (root, None);
-    for (depth, part) in key.split('.').enumerate() {
+    for part in key.split('.') {
         let Some((name, value)) = table.iter().find(|(name, _)| name.get_ref() == part) else {
-            // The table alone is the place of a key that has its default.
-            return place.filter(|_| depth > 1 || !table.is_empty());
+            return place.map(|place| (place, false));
         };
         place = Some(name.span());
         match value.get_ref() {
@@ -133,7 +135,7 @@ fn key_at(root: &DeTable<'_>, key: &str) -> Option<Range<usize>> {
             _ => break,
         }
     }
-    place
+    place.map(|place| (place, true))
 }
 
 /// A range is checked when its whole table has been read, and the error then carries the table's place. Such a

@@ -74,7 +74,6 @@ pub fn run(args: &cli::Run) -> Result<Verdict> {
         .report
         .clone()
         .map_or_else(Place::default, Place::Folder);
-    let folder = ReportFolder::open(&place)?;
     signal::install().map_err(|e| {
         Fault::from_io(
             "signals cannot be handled",
@@ -83,6 +82,7 @@ pub fn run(args: &cli::Run) -> Result<Verdict> {
             "report this",
         )
     })?;
+    let folder = ReportFolder::open(&place)?;
     let mut opened = parts::open(&config, args).map_err(|fault| config.locate(fault))?;
     let plan = opened.plan(&config);
     let title = opened.describe();
