@@ -1,4 +1,6 @@
-//! What a camera promises: `host` needs none, `vivid` needs the kernel's virtual one (`scripts/dev vm`).
+//! What a camera promises: `host` needs none; the others need the kernel's virtual one (`scripts/dev vm`).
 
+mod binary;
 mod host;
+mod pipeline;
 mod vivid;
