@@ -159,6 +159,10 @@ impl FromStr for SourceSpec {
         for item in items(kind, rest.unwrap_or_default()) {
             set(kind, &mut settings, item)?;
         }
+        // `file` alone leaves the path to `[camera.file]`.
+        if kind == SourceKind::File && rest.is_some() && !settings.contains_key("path") {
+            return Err("`file:` needs a path: write file:PATH".to_owned());
+        }
         let spec = Self { kind, settings };
         spec.check()?;
         Ok(spec)
