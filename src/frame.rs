@@ -204,3 +204,10 @@ impl FrameMeta {
         self.captured = stamp.min(self.arrived);
     }
 }
+
+/// A camera frame as an encoder sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameView<'a> {
+    pub meta: &'a FrameMeta,
+    pub bytes: &'a [u8],
+}

@@ -16,7 +16,7 @@ pub mod kernels;
 pub mod stage;
 
 use crate::error::StepError;
-use crate::frame::FrameMeta;
+pub use crate::frame::FrameView;
 
 /// The shape of an encoder's output: `rows` x `columns` positions of the picture, `channels` values each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,13 +64,6 @@ impl FeatureMap {
         let start = (row * self.shape.columns + column) * self.shape.channels;
         &self.values[start..start + self.shape.channels]
     }
-}
-
-/// A camera frame as an encoder sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct FrameView<'a> {
-    pub meta: &'a FrameMeta,
-    pub bytes: &'a [u8],
 }
 
 /// A vision encoder. Takes all its memory, and warms up, when it is made.
