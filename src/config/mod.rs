@@ -21,6 +21,7 @@ use crate::error::{Fault, Kind, Result};
 use crate::features::encoders::EncoderConfig;
 use crate::fusion::history::HistoryConfig;
 use crate::language::sources::LanguageConfig;
+use crate::policy::gaze::GazeConfig;
 use crate::rt::plan::{Machine, ThreadsConfig};
 use crate::scene::SceneConfig;
 use crate::sensor::config::SensorConfig;
@@ -65,16 +66,19 @@ pub struct CameraConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyConfig {
-    /// `"still"`.
+    /// `"gaze"` (default) or `"still"`.
     pub name: PolicyName,
+    pub gaze: GazeConfig,
 }
 
 /// The built-in policies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PolicyName {
-    /// Commands the position that the sensors report; for measuring the runtime itself.
+    /// Points the camera at what the instruction names.
     #[default]
+    Gaze,
+    /// Commands the position that the sensors report; for measuring the runtime itself.
     Still,
 }
 

@@ -2,6 +2,9 @@
 //!
 #![doc = include_str!("writing.md")]
 
+// Points the camera at what the instruction names.
+pub mod gaze;
+
 // Holds still, for measuring the runtime.
 pub mod still;
 

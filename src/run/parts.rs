@@ -18,12 +18,15 @@ use crate::clock;
 use crate::config::{CameraConfig, Config, PolicyName};
 use crate::error::{Fault, Kind, Result};
 use crate::features::encoders::{self, EncoderName};
+use crate::features::preprocess::Crop;
 use crate::features::{Encoder, FeatureMap, FrameView};
 use crate::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource};
 use crate::language::{Heard, Language};
+use crate::lens::Lens;
 use crate::link::{self, EveryReader};
 use crate::models::{self, Group};
 use crate::pipeline::{LanguageRun, Parts};
+use crate::policy::gaze::Gaze;
 use crate::policy::still::Still;
 use crate::policy::{Explainer, Policy, PolicyStatus};
 use crate::rt::plan::{Machine, Plan};
@@ -74,7 +77,8 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
     let format = source.format();
     let mut encoder = encoders::open(&config.encoder, format)?;
     let work = warm_up(&mut *encoder, &format);
-    let policy = open_policy(config);
+    let lens = lens(config, &format, scene.as_ref());
+    let policy = open_policy(config, &dir, lens, &*encoder)?;
 
     let (mut sensors, mut scene_sink, mut truth) =
         (Vec::<Box<dyn SensorSource>>::new(), None, None);
@@ -279,10 +283,42 @@ fn is_limited(camera: &CameraConfig) -> bool {
         && config.frames.is_some()
 }
 
-fn open_policy(config: &Config) -> Box<dyn Policy> {
+fn open_policy(
+    config: &Config,
+    models: &Path,
+    lens: Lens,
+    encoder: &dyn Encoder,
+) -> Result<Box<dyn Policy>> {
     match config.policy.name {
-        PolicyName::Still => Box::new(Still::new(STILL_DOF)),
+        PolicyName::Still => Ok(Box::new(Still::new(STILL_DOF))),
+        PolicyName::Gaze if config.encoder.name == EncoderName::Null => Err(Fault::new(
+            Kind::Config,
+            "policy.name = \"gaze\" with encoder.name = \"null\"",
+            "gaze looks for classes in a feature map, and the null encoder makes none",
+            "set policy.name = \"still\", or use the encoder \"efficientnet-lite0\"",
+        )),
+        PolicyName::Gaze if config.encoder.crop != Crop::Full => Err(Fault::new(
+            Kind::Config,
+            "policy.name = \"gaze\" with an encoder.crop other than \"full\"",
+            "gaze turns a place in the feature map into a direction, and takes the map for the whole picture",
+            "leave encoder.crop out, or set policy.name = \"still\"",
+        )),
+        PolicyName::Gaze => Ok(Box::new(Gaze::open(
+            &config.policy.gaze,
+            models,
+            lens,
+            encoder.shape(),
+        )?)),
     }
+}
+
+/// The camera's lens: the scene knows its own, and takes it from the configuration where there is no scene.
+fn lens(config: &Config, format: &FrameFormat, scene: Option<&SceneEnds>) -> Lens {
+    let across = match scene {
+        Some(_) => config.camera.scene.field_of_view,
+        None => config.policy.gaze.field_of_view,
+    };
+    Lens::new(across, f64::from(format.width) / f64::from(format.height))
 }
 
 /// Where the joints are as the run begins.
