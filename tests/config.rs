@@ -14,7 +14,7 @@ use reflexarc::run;
 const EXAMPLE: &str = include_str!("../reflexarc.example.toml");
 
 /// Every table of the configuration; the empty name is the top level.
-const TABLES: [&str; 17] = [
+const TABLES: [&str; 18] = [
     "",
     "camera",
     "camera.v4l2",
@@ -28,6 +28,7 @@ const TABLES: [&str; 17] = [
     "sensor.iio",
     "history",
     "policy",
+    "policy.gaze",
     "action",
     "goals",
     "threads",
