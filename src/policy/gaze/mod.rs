@@ -1,8 +1,8 @@
 //! The `gaze` policy: points a pan-tilt camera at what the instruction names, without any training.
 //!
-//! The instruction is matched to the network's classes ([`matching`]), their evidence is looked for in the feature map
-//! ([`evidence`]), and its centre, seen from where the camera stood when the frame was taken, is the direction to turn
-//! to. What is not in view is searched for in one sweep over the joint range ([`search`]); what no class names is not
+//! The instruction is matched to the network's classes (`matching`), their evidence is looked for in the feature map
+//! (`evidence`), and its centre, seen from where the camera stood when the frame was taken, is the direction to turn
+//! to. What is not in view is searched for in one sweep over the joint range (`search`); what no class names is not
 //! searched for at all. Either way it says so and holds.
 //!
 //! Actions are `[pan, tilt]` in radian, positions. Needs the joint angles as the first sensor.
