@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use reflexarc::clock;
-use reflexarc::link::newest;
+use reflexarc::link::every;
 use reflexarc::rt::thread::housekeeping;
 use reflexarc::rt::wait::{Bell, WaitPolicy};
 use reflexarc::units::{MonoTime, Nanos};
@@ -99,7 +99,7 @@ fn late(bench: &mut Bench, there: core_affinity::CoreId, place: &str) {
 /// How late each of the wakes was.
 fn with_bell(there: core_affinity::CoreId, policy: WaitPolicy, wakes: usize) -> Vec<u64> {
     let bell = Bell::new();
-    let (mut writer, mut reader) = newest::<MonoTime>(&bell);
+    let (mut writer, mut reader) = every::<MonoTime>(wakes, &bell);
     let start = clock::now() + PERIOD + PERIOD;
     let waiting = housekeeping("waiting", move || {
         core_affinity::set_for_current(there);
@@ -118,7 +118,7 @@ fn with_bell(there: core_affinity::CoreId, policy: WaitPolicy, wakes: usize) -> 
     let mut due = start;
     for _ in 0..wakes {
         clock::sleep_until(due);
-        writer.push(clock::now());
+        writer.push(clock::now()).expect("room for all");
         due += PERIOD;
     }
     waiting.join().expect("every wake-up came")
