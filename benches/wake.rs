@@ -7,6 +7,7 @@ mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use reflexarc::clock;
 use reflexarc::link::every;
@@ -124,22 +125,23 @@ fn with_bell(there: core_affinity::CoreId, policy: WaitPolicy, wakes: usize) -> 
     waiting.join().expect("every wake-up came")
 }
 
-/// The same with the standard library's park and unpark.
+/// The same with the standard library's park and unpark. The stamps go through the same link, whose bell nobody hears:
+/// a mailbox of one word would lose a stamp whenever the waiting thread is a period late, and then wait for ever.
 fn with_std(there: core_affinity::CoreId, wakes: usize) -> Vec<u64> {
-    let sent = std::sync::Arc::new(AtomicU64::new(0));
+    let (mut writer, mut reader) = every::<MonoTime>(wakes, &Bell::new());
     let start = clock::now() + PERIOD + PERIOD;
-    let theirs = std::sync::Arc::clone(&sent);
     let waiting = housekeeping("waiting", move || {
         core_affinity::set_for_current(there);
+        let mut due = start;
         (0..wakes)
             .map(|_| {
-                let stamp = loop {
-                    match theirs.swap(0, Ordering::AcqRel) {
-                        0 => thread::park(),
-                        stamp => break stamp,
-                    }
-                };
-                clock::now().0.cast_unsigned() - stamp
+                while reader.is_empty() {
+                    assert!(clock::now() < due + LOST, "a wake-up was lost");
+                    thread::park_timeout(Duration::from_nanos(LOST.clamp_u64()));
+                }
+                let now = clock::now();
+                due += PERIOD;
+                (now - reader.pop().expect("it is there")).clamp_u64()
             })
             .collect()
     })
@@ -147,7 +149,7 @@ fn with_std(there: core_affinity::CoreId, wakes: usize) -> Vec<u64> {
     let mut due = start;
     for _ in 0..wakes {
         clock::sleep_until(due);
-        sent.store(clock::now().0.cast_unsigned(), Ordering::Release);
+        writer.push(clock::now()).expect("room for all");
         waiting.thread().unpark();
         due += PERIOD;
     }
