@@ -1,5 +1,8 @@
 //! The command line: what was said, as typed. `--help` teaches; `run.rs` and the library do the work.
 
+// Mistakes in it, explained.
+mod explain;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -8,6 +11,8 @@ use crate::action::sinks::SinkConfig;
 use crate::capture::spec::SourceSpec;
 use crate::models::Group;
 use crate::units::Nanos;
+
+pub use explain::explain;
 
 /// From camera to action in one process, with every stage's latency measured.
 #[derive(Debug, Parser)]

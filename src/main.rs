@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use reflexarc::capture::v4l2;
-use reflexarc::cli::{Cli, Command, ModelsCommand};
+use reflexarc::cli::{self, Cli, Command, ModelsCommand};
 use reflexarc::error::{Kind, Result};
 use reflexarc::models::{Group, Listing, Progress, Store, Which};
 use reflexarc::telemetry::report::data::Verdict;
@@ -17,8 +17,19 @@ static ALLOCATOR: reflexarc::rt::memory::Ledgers = reflexarc::rt::memory::Ledger
 fn main() -> ExitCode {
     // Before any thread: candle reads its thread counts from the environment.
     language::limit_candle();
-    let cli = Cli::parse();
-    match perform(cli.command.unwrap_or_else(Command::default_run)) {
+    let done = match Cli::try_parse() {
+        Ok(cli) => perform(cli.command.unwrap_or_else(Command::default_run)),
+        // What `--help` and `--version` ask for comes as an error too.
+        Err(answer) if !answer.use_stderr() => {
+            let _ = answer.print();
+            Ok(0)
+        }
+        Err(error) => {
+            let words: Vec<_> = std::env::args_os().skip(1).collect();
+            Err(cli::explain(&error, &words))
+        }
+    };
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(fault) => {
             eprintln!("{fault}");

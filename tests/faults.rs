@@ -142,24 +142,130 @@ fn path_of(tool: &str) -> Option<PathBuf> {
 
 // The command line.
 
-#[test]
-fn an_unknown_command_or_option_is_a_usage_error() {
-    let place = Place::new();
-    for arguments in [
-        ["fly", ""].as_slice(),
-        &["run", "--fast"],
+/// The words of a command line, and words that the explanation must have.
+type Mistake = (&'static [&'static str], &'static [&'static str]);
+
+const USAGE_MISTAKES: &[Mistake] = &[
+    // Commands.
+    (&["fly"], &["`reflexarc` has no command `fly`", "cameras"]),
+    (&["chekc"], &["did you mean `reflexarc check`?"]),
+    (&[""], &["has no command ``"]),
+    (
+        &["models"],
+        &["`reflexarc models` needs a command", "fetch, list"],
+    ),
+    (
         &["models", "burn"],
+        &["has no command `burn`", "fetch, list"],
+    ),
+    (&["help", "fly"], &["fly"]),
+    // Options.
+    (
+        &["run", "--fast"],
+        &["has no option `--fast`", "`reflexarc run --help`"],
+    ),
+    (
+        &["run", "--duratoin", "3s"],
+        &["did you mean `--duration`?"],
+    ),
+    (&["--sourcce", "scene"], &["has no option `--sourcce`"]),
+    (
+        &["--sourcce", "scene", "run"],
+        &["did you mean `run --source`?"],
+    ),
+    (
+        &["--source", "scene"],
+        &["did you mean `reflexarc run --source`?"],
+    ),
+    (&["run", "-x"], &["has no option `-x`"]),
+    (
+        &["run", "--instruct", "find", "the", "cat"],
+        &["cannot take `the`", "quotes"],
+    ),
+    (&["report", "a", "b"], &["cannot take `b`"]),
+    (
+        &["run", "--board", "a", "--board", "b"],
+        &["--board is given more than once"],
+    ),
+    (
+        &["run", "--quiet=yes"],
+        &["--quiet takes no value", "write --quiet alone"],
+    ),
+    // Values.
+    (
+        &["run", "--source"],
+        &["--source has no value", "--source <SOURCE>"],
+    ),
+    (&["run", "--config", "--quiet"], &["--config has no value"]),
+    (
         &["run", "--duration", "20"],
+        &["--duration cannot be `20`", "fix: write a number and ns"],
+    ),
+    (
         &["run", "--duration", "soon"],
+        &["`soon` is not a duration", "\"40 ms\""],
+    ),
+    (
         &["run", "--source", "webcam"],
+        &["`webcam` is not a source", "fix: write scene"],
+    ),
+    (
         &["run", "--source", "/dev/video0"],
+        &["did you mean v4l2:/dev/video0"],
+    ),
+    (
         &["run", "--source", "synthetic:640by480"],
+        &["640by480", "WIDTHxHEIGHT"],
+    ),
+    (
         &["run", "--sink", "tcp:localhost:1"],
-        &["run", "--sink", "udp:localhost"],
+        &["`tcp:localhost:1` is not a sink", "fix: write `null`"],
+    ),
+    (&["run", "--sink", "udp:localhost"], &["needs a port"]),
+    (
+        &["models", "fetch", "footag"],
+        &[
+            "GROUPS cannot be `footag`",
+            "footage-debian",
+            "did you mean `footage`?",
+        ],
+    ),
+];
+
+#[test]
+fn every_mistake_on_the_command_line_is_explained() {
+    let place = Place::new();
+    for (arguments, words) in USAGE_MISTAKES {
+        let mut command = place.command(arguments);
+        place.refuses(&mut command, 2, words);
+        let output = command.output().unwrap();
+        assert!(output.stdout.is_empty(), "{}", text(&output));
+    }
+}
+
+#[test]
+fn an_argument_that_is_no_text_is_explained() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let place = Place::new();
+    let mut command = place.command(&["run", "--instruct"]);
+    command.arg(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    place.refuses(&mut command, 2, &["UTF-8"]);
+}
+
+#[test]
+fn help_and_version_are_answers_and_no_mistakes() {
+    let place = Place::new();
+    for (arguments, said) in [
+        (["--help"].as_slice(), "Exit codes:"),
+        (&["run", "--help"], "--strict-rt"),
+        (&["help", "models"], "fetch"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
         let output = place.command(arguments).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
-        assert!(text(&output).contains("error: "), "{}", text(&output));
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        assert!(output.stderr.is_empty(), "{}", text(&output));
+        let answer = String::from_utf8(output.stdout).unwrap();
+        assert!(answer.contains(said), "{answer}");
         place.assert_nothing_left();
     }
 }
