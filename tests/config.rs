@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use reflexarc::cli;
 use reflexarc::config::Config;
 use reflexarc::error::{Fault, Kind};
+use reflexarc::features::preprocess::Crop;
 use reflexarc::rt::plan::Machine;
 use reflexarc::run;
 
@@ -525,6 +526,24 @@ const MISTAKES: &[Mistake] = &[
         3,
         &["velocity mode"],
     ),
+    (
+        "a policy that looks, without features",
+        "[policy]\nname = \"gaze\"\n[encoder]\nname = \"null\"",
+        4,
+        &["encoder.name", "still"],
+    ),
+    (
+        "the default policy without features",
+        "\n[encoder]\nname = \"null\"",
+        3,
+        &["gaze", "null encoder"],
+    ),
+    (
+        "a policy that points, with a part of the picture",
+        "[policy]\nname = \"gaze\"\n[encoder]\n\ncrop = { x = 0.0, y = 0, width = 0.5, height = 1 }",
+        5,
+        &["encoder.crop", "whole picture"],
+    ),
     // Cores.
     ("no core", "[threads]\ncores = []", 2, &["at least one"]),
     (
@@ -633,6 +652,19 @@ fn a_board_with_other_cores_than_this_machine_is_refused_at_its_line() {
             let place = format!("boards/{board}.toml line {line}: threads.cores");
             assert!(fault.what.starts_with(&place), "{fault}");
         }
+    }
+}
+
+#[test]
+fn the_whole_picture_is_seen_unless_a_policy_that_does_not_point_wants_less() {
+    assert_eq!(Crop::default(), Crop::Full);
+    assert_eq!(Config::default().encoder.crop, Crop::Full);
+    for text in [
+        "encoder.name = \"null\"\npolicy.name = \"still\"",
+        "encoder.crop = \"centre\"\npolicy.name = \"still\"",
+        "encoder.crop = \"full\"",
+    ] {
+        assert!(refused(text).is_none(), "{text}");
     }
 }
 

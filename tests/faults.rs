@@ -301,6 +301,21 @@ fn bad_toml_is_a_configuration_error_with_its_line() {
     );
 }
 
+#[test]
+fn a_policy_that_cannot_read_the_encoder_is_found_by_the_check_too() {
+    let place = Place::new();
+    for (encoder, words) in [
+        ("name = \"null\"", ["robot.toml line 3", "policy.name"]),
+        ("crop = \"centre\"", ["robot.toml line 3", "encoder.crop"]),
+    ] {
+        let file = place.give("robot.toml", format!("\n[encoder]\n{encoder}\n").as_bytes());
+        for command in ["check", "run"] {
+            let arguments = [command, "--config", file.to_str().unwrap()];
+            place.refuses(&mut place.command(&arguments), 3, &words);
+        }
+    }
+}
+
 // Sources.
 
 #[test]

@@ -18,7 +18,8 @@ use crate::capture::spec::SourceSpec;
 use crate::capture::synthetic::SyntheticConfig;
 use crate::capture::v4l2::V4l2Config;
 use crate::error::{Fault, Kind, Result};
-use crate::features::encoders::EncoderConfig;
+use crate::features::encoders::{EncoderConfig, EncoderName};
+use crate::features::preprocess::Crop;
 use crate::fusion::history::HistoryConfig;
 use crate::language::sources::LanguageConfig;
 use crate::policy::gaze::GazeConfig;
@@ -138,8 +139,33 @@ impl Config {
         let checked = self
             .action
             .check_together()
-            .and_then(|()| self.threads.check(&Machine::detect()));
+            .and_then(|()| self.threads.check(&Machine::detect()))
+            .and_then(|()| self.check_policy());
         checked.map_err(|fault| self.locate(fault))
+    }
+
+    /// Refuses an encoder that makes nothing which the policy could read.
+    fn check_policy(&self) -> Result<()> {
+        if self.policy.name != PolicyName::Gaze {
+            return Ok(());
+        }
+        if self.encoder.name == EncoderName::Null {
+            return Err(Fault::new(
+                Kind::Config,
+                "encoder.name = \"null\" with policy.name = \"gaze\"",
+                "gaze looks for classes in a feature map, and the null encoder makes none",
+                "set policy.name = \"still\", or use the encoder \"efficientnet-lite0\"",
+            ));
+        }
+        if self.encoder.crop != Crop::Full {
+            return Err(Fault::new(
+                Kind::Config,
+                "an encoder.crop other than \"full\" with policy.name = \"gaze\"",
+                "gaze turns a place in the feature map into a direction, and takes the map for the whole picture",
+                "leave encoder.crop out, or set policy.name = \"still\"",
+            ));
+        }
+        Ok(())
     }
 
     /// Adds file and line to a fault that names a key of this configuration.

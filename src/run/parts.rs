@@ -18,7 +18,6 @@ use crate::clock;
 use crate::config::{CameraConfig, Config, PolicyName};
 use crate::error::{Fault, Kind, Result};
 use crate::features::encoders::{self, EncoderName};
-use crate::features::preprocess::Crop;
 use crate::features::{Encoder, FeatureMap, FrameView};
 use crate::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource};
 use crate::language::{Heard, Language};
@@ -291,18 +290,6 @@ fn open_policy(
 ) -> Result<Box<dyn Policy>> {
     match config.policy.name {
         PolicyName::Still => Ok(Box::new(Still::new(STILL_DOF))),
-        PolicyName::Gaze if config.encoder.name == EncoderName::Null => Err(Fault::new(
-            Kind::Config,
-            "policy.name = \"gaze\" with encoder.name = \"null\"",
-            "gaze looks for classes in a feature map, and the null encoder makes none",
-            "set policy.name = \"still\", or use the encoder \"efficientnet-lite0\"",
-        )),
-        PolicyName::Gaze if config.encoder.crop != Crop::Full => Err(Fault::new(
-            Kind::Config,
-            "policy.name = \"gaze\" with an encoder.crop other than \"full\"",
-            "gaze turns a place in the feature map into a direction, and takes the map for the whole picture",
-            "leave encoder.crop out, or set policy.name = \"still\"",
-        )),
         PolicyName::Gaze => Ok(Box::new(Gaze::open(
             &config.policy.gaze,
             models,

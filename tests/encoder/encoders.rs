@@ -43,7 +43,7 @@ fn class_of(encoder: &mut dyn Encoder, format: FrameFormat, bytes: &[u8]) -> usi
 
 #[test]
 fn what_a_camera_sees_is_recognised() {
-    // Centre crop and area filter in place of the golden numbers' crop and bicubic, so other pictures of the same
+    // The whole picture and an area filter in place of the golden numbers' crop and bicubic, so other pictures of the same
     // things: any cat of the three house cats among the classes will do.
     for (name, classes) in [
         ("chelsea", 281..=285),

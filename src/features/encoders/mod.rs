@@ -33,7 +33,7 @@ pub enum EncoderName {
 }
 
 /// `[encoder]` in the configuration.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncoderConfig {
     /// `"efficientnet-lite0"` (default) or `"null"`.
@@ -46,18 +46,6 @@ pub struct EncoderConfig {
     /// Which part of the picture it sees: `"full"` (default, squeezed to the input's shape), `"centre"`, or a table
     /// of fractions.
     pub crop: Crop,
-}
-
-impl Default for EncoderConfig {
-    fn default() -> Self {
-        Self {
-            name: EncoderName::default(),
-            backend: Backend::default(),
-            weights: None,
-            // A policy that points at things must see the whole picture.
-            crop: Crop::Full,
-        }
-    }
 }
 
 /// Makes the encoder for frames of this format: loads weights, takes all memory, warms up.

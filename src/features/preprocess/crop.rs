@@ -9,10 +9,11 @@ use super::filter::Interval;
 /// `{ x = 0.25, y = 0.0, width = 0.5, height = 1.0 }` of fractions of the picture.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Crop {
-    /// The whole picture, squashed into the model's aspect ratio.
+    /// The whole picture, squashed into the model's aspect ratio. The default: a policy that points at things must
+    /// see the whole picture.
+    #[default]
     Full,
     /// The largest centred rectangle that has the model's aspect ratio.
-    #[default]
     Centre,
     /// A rectangle given in fractions of the picture, squashed into the model's aspect ratio.
     Rect(Rect),
