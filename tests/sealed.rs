@@ -5,9 +5,12 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use support::{assert_accounts_balance, report, text};
+use serde_json::Value;
+use support::{assert_accounts_balance, link, report, text};
 
 /// What the threads may ask of the kernel between the first and the last frame.
 const ALLOWED: [(&str, &[&str]); 4] = [
@@ -68,38 +71,30 @@ fn sealed_calls(trace: &str) -> BTreeMap<String, u64> {
     calls
 }
 
-fn traced_run(layout: &str) {
+/// Runs of this file, one after the other: with real-time priorities they would starve each other.
+#[expect(clippy::disallowed_types, reason = "a test waits for another")]
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+/// Runs the binary under strace, with a report in `dir/report`. None: there is no strace here.
+fn trace(dir: &Path, config: &str, arguments: &[&str]) -> Option<Value> {
     if !has_strace() {
         eprintln!(
             "skipped: strace is not installed, and this test traces the running process with it"
         );
-        return;
+        return None;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let config = dir.path().join("run.toml");
-    std::fs::write(
-        &config,
-        format!(
-            "encoder.name = \"null\"\npolicy.name = \"still\"\nthreads.layout = \"{layout}\"\n"
-        ),
-    )
-    .unwrap();
-    let out = dir.path().join("report");
-    let trace = dir.path().join("trace");
+    let _alone = ALONE.lock();
+    std::fs::write(dir.join("run.toml"), config).unwrap();
     let output = Command::new("strace")
         .args(["-ff", "-qq", "-o"])
-        .arg(&trace)
+        .arg(dir.join("trace"))
         .arg(env!("CARGO_BIN_EXE_reflexarc"))
-        .args([
-            "run",
-            "--quiet",
-            "--source",
-            "synthetic:320x240@500,frames=10000",
-        ])
-        .args(["--sink", "udp:127.0.0.1:9", "--duration", "0s", "--config"])
-        .arg(&config)
+        .args(["run", "--quiet", "--sink", "udp:127.0.0.1:9"])
+        .args(["--duration", "0s", "--config"])
+        .arg(dir.join("run.toml"))
         .arg("--report")
-        .arg(&out)
+        .arg(dir.join("report"))
+        .args(arguments)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -108,39 +103,97 @@ fn traced_run(layout: &str) {
         "{}",
         text(&output)
     );
-    let report = report(&out);
+    let report = report(&dir.join("report"));
     assert_accounts_balance(&report);
-    let frames = report["sources"][0]["in"].as_u64().unwrap();
-    assert_eq!(frames, 10_000);
+    Some(report)
+}
 
+/// Every thread of the way made only the calls on its list and allocated nothing.
+fn assert_sealed(dir: &Path, report: &Value, run: &str) {
     for thread in report["threads"].as_array().unwrap() {
         let name = thread["name"].as_str().unwrap();
         let Some((_, allowed)) = ALLOWED.iter().find(|(n, _)| *n == name) else {
             continue;
         };
         let tid = thread["tid"].as_u64().unwrap();
-        let path = dir.path().join(format!("trace.{tid}"));
+        let path = dir.join(format!("trace.{tid}"));
         let calls = sealed_calls(&std::fs::read_to_string(path).unwrap());
-        eprintln!("{layout}: {name}: {calls:?}");
+        let (allocations, stages) = (&thread["allocations"], &thread["stages"]);
+        eprintln!("{run}: {name} {stages}: {allocations} allocations, {calls:?}");
         for call in calls.keys() {
             assert!(
                 allowed.contains(&call.as_str()),
-                "{layout}: {name} made {call}, which is not on its list: {calls:?}"
+                "{run}: {name} made {call}, which is not on its list: {calls:?}"
             );
         }
         assert_eq!(
-            thread["allocations"], 0,
-            "{layout}: {name} allocated after it was sealed"
+            *allocations, 0,
+            "{run}: {name} allocated after it was sealed"
         );
     }
 }
 
+/// 10,000 frames through the runtime alone.
+fn bare_run(layout: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!(
+        "encoder.name = \"null\"\npolicy.name = \"still\"\nthreads.layout = \"{layout}\"\n"
+    );
+    let source = "synthetic:320x240@500,frames=10000";
+    if let Some(report) = trace(dir.path(), &config, &["--source", source]) {
+        assert_eq!(report["sources"][0]["in"], 10_000);
+        assert_sealed(dir.path(), &report, layout);
+    }
+}
+
+/// 300 frames through the real encoder and the gaze policy, with an instruction and joint angles. Features may
+/// allocate (its account is in the report), but with the fused kernels it does not.
+fn full_run(layout: &str) {
+    const FRAMES: u64 = 300;
+    let dir = tempfile::tempdir().unwrap();
+    let mut joints = "time,pan,tilt\n".to_owned();
+    for k in 0..2_000_u32 {
+        let time = f64::from(k) / 100.0;
+        writeln!(joints, "{time:.2},{:.4},0.05", 0.2 * time.sin()).unwrap();
+    }
+    let recording = dir.path().join("joints.csv");
+    std::fs::write(&recording, joints).unwrap();
+    let config = format!(
+        "threads.layout = \"{layout}\"\n[[sensor]]\nsource = \"csv:{}\"\n",
+        recording.display()
+    );
+    let source = format!("synthetic:640x480@30,frames={FRAMES}");
+    let arguments = ["--source", &source, "--instruct", "look at the cat"];
+    let Some(report) = trace(dir.path(), &config, &arguments) else {
+        return;
+    };
+    assert_eq!(report["sources"][0]["in"], FRAMES);
+    // A slow machine may skip frames, but what is proven here must have been at work.
+    let came = |name: &str| link(&report, name)["out"].as_u64().unwrap();
+    let chunks = came("fusion -> action");
+    eprintln!("{layout}: {chunks} chunks from {FRAMES} frames");
+    assert!(chunks >= FRAMES / 3, "{chunks} chunks only");
+    assert_eq!(came("language -> fusion"), 1);
+    assert!(came("sensor-0 -> fusion") > chunks);
+    assert_sealed(dir.path(), &report, layout);
+}
+
 #[test]
 fn the_way_is_sealed_when_all_stages_share_a_thread() {
-    traced_run("together");
+    bare_run("together");
 }
 
 #[test]
 fn the_way_is_sealed_when_every_stage_has_a_thread() {
-    traced_run("apart");
+    bare_run("apart");
+}
+
+#[test]
+fn the_real_encoder_and_gaze_are_sealed_when_all_stages_share_a_thread() {
+    full_run("together");
+}
+
+#[test]
+fn the_real_encoder_and_gaze_are_sealed_when_every_stage_has_a_thread() {
+    full_run("apart");
 }
