@@ -15,14 +15,14 @@ use std::sync::OnceLock;
 
 use crate::action::player::Player;
 use crate::action::stage::ActionStage;
-use crate::action::{Chunk, Sink};
+use crate::action::{ActionCounters, Chunk, Sink};
 use crate::capture::stage::{CaptureEnd, CaptureStage, Frame};
 use crate::capture::{Source, SourceCounters};
 use crate::error::{Fault, Kind, Result};
 use crate::features::stage::{Features, FeaturesStage, MAP_COUNT};
 use crate::features::{Encoder, FeatureMap};
 use crate::frame::{FrameFormat, FrameMarks, FrameMeta, StampSource};
-use crate::fusion::history::{History, HistoryConfig};
+use crate::fusion::history::{History, HistoryConfig, HistoryCounters};
 use crate::fusion::stage::{CHUNK_COUNT, FusionStage, SensorInput};
 use crate::language::Instruction;
 use crate::link::{self, LinkCount, NewestWriter};
@@ -32,6 +32,7 @@ use crate::rt::stop::Stop;
 use crate::rt::sync::Arc;
 use crate::rt::thread::{self, Thread};
 use crate::rt::wait::Bell;
+use crate::sensor::counters::SensorCounters;
 use crate::sensor::{Reading, SensorSource};
 use crate::stage::{IDLE_TURN, Inlet, Next, StageCount, run_from_link, until_stopped};
 use crate::telemetry::collect::Collector;
@@ -69,7 +70,15 @@ pub struct Pipeline {
     pub source: Arc<SourceCounters>,
     pub source_name: String,
     pub source_slots: u32,
+    pub sensors: Vec<SensorCounts>,
+    pub player: Arc<ActionCounters>,
     capture_end: Arc<OnceLock<CaptureEnd>>,
+}
+
+/// What one sensor, if it counts, and its history in fusion have counted.
+pub struct SensorCounts {
+    pub intake: Option<Arc<SensorCounters>>,
+    pub history: Arc<HistoryCounters>,
 }
 
 /// A link or call between two stages, for the accounts.
@@ -125,7 +134,8 @@ impl Pipeline {
         let (instructions_in, instructions) = link::newest::<Instruction>(&silent);
         name("language -> fusion", "newest", instructions_in.count());
         let (mut reading_writers, mut sensor_inputs) = (Vec::new(), Vec::new());
-        for index in 0..sensors.len() {
+        let (mut sensor_counts, player_counts) = (Vec::new(), player.counters());
+        for (index, sensor) in sensors.iter().enumerate() {
             let (writer, readings) = link::every::<Reading>(READINGS, &silent);
             name(
                 &format!("sensor-{index} -> fusion"),
@@ -133,10 +143,12 @@ impl Pipeline {
                 writer.count(),
             );
             reading_writers.push(writer);
-            sensor_inputs.push(SensorInput {
-                readings,
-                history: History::new(&history),
+            let history = History::new(&history);
+            sensor_counts.push(SensorCounts {
+                intake: sensor.counters(),
+                history: history.counters(),
             });
+            sensor_inputs.push(SensorInput { readings, history });
         }
 
         // Ways home.
@@ -276,6 +288,8 @@ impl Pipeline {
             source: counters,
             source_name,
             source_slots: slots,
+            sensors: sensor_counts,
+            player: player_counts,
             capture_end,
         })
     }

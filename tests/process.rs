@@ -5,6 +5,9 @@ mod support;
 
 use std::time::Duration;
 
+use std::net::UdpSocket;
+
+use serde_json::Value;
 use support::{assert_accounts_balance, cached, link, report, run, start, text};
 
 /// A small generator for stop times; its seed is printed by a failing test's message.
@@ -107,5 +110,86 @@ fn accounts_balance_when_killed_at_a_random_time() {
             text(&output)
         );
         assert_accounts_balance(&report(dir.path()));
+    }
+}
+
+fn sum(reasons: &Value) -> u64 {
+    let reasons = reasons.as_object().expect("counts by reason").values();
+    reasons.map(|count| count.as_u64().unwrap()).sum()
+}
+
+#[test]
+fn every_chunk_and_every_reading_is_accounted_for_in_the_report() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("robot.toml");
+    // A port that was free a moment ago.
+    let port = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let settings = "encoder.name = \"null\"\npolicy.name = \"still\"\n";
+    let sensor = format!("{settings}[[sensor]]\nsource = \"udp:{port}\"\n");
+    std::fs::write(&config, sensor).unwrap();
+    let place = dir.path().join("report");
+    let mut arguments = vec!["--source", "synthetic:320x240@60", "--duration", "2s"];
+    arguments.extend(["--config", config.to_str().unwrap()]);
+    let mut child = start(&place, &arguments);
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut sent = 0;
+    while child.try_wait().unwrap().is_none() {
+        sent += 1;
+        let reading = format!("{{\"seq\": {sent}, \"values\": [0.1, -0.1]}}");
+        // Before the port is bound, sending into it fails; nothing counts those.
+        let _ = sender.send_to(reading.as_bytes(), port);
+        if sent % 10 == 0 {
+            let _ = sender.send_to(b"{\"values\": [0.1,", port);
+            let _ = sender.send_to(reading.as_bytes(), port);
+        }
+        pause(Duration::from_millis(10));
+    }
+    let output = child.wait_with_output().unwrap();
+    let code = output.status.code();
+    assert!(code == Some(0) || code == Some(1), "{}", text(&output));
+    let report = report(&place);
+    assert_accounts_balance(&report);
+    let count = |of: &Value| of.as_u64().unwrap_or_else(|| panic!("a count in {report}"));
+
+    let player = &report["player"];
+    let (offered, accepted) = (count(&player["offered"]), count(&player["accepted"]));
+    assert!(accepted > 0, "{player}");
+    assert_eq!(offered, accepted + sum(&player["refused"]), "{player}");
+    let (played, unplayed) = (count(&player["played"]), count(&player["unplayed"]));
+    let waiting = count(&player["waiting"]);
+    assert_eq!(accepted, played + unplayed + waiting, "{player}");
+    assert_eq!(waiting, 0, "the stop drops what has not begun: {player}");
+    assert_eq!(offered, count(&link(&report, "fusion -> action")["out"]));
+    let sensor = &report["sensors"][0];
+    let (intake, history) = (&sensor["intake"], &sensor["history"]);
+    let (received, accepted) = (count(&intake["received"]), count(&intake["accepted"]));
+    assert_eq!(received, accepted + sum(&intake["refused"]), "{intake}");
+    for reason in ["bad JSON", "duplicate"] {
+        assert!(count(&intake["refused"][reason]) > 0, "{reason}: {intake}");
+    }
+    assert_eq!(accepted, count(&link(&report, "sensor-0 -> fusion")["in"]));
+    assert_eq!(
+        history["pushed"],
+        link(&report, "sensor-0 -> fusion")["out"]
+    );
+    let asked = sum(&sensor["states"]);
+    assert_eq!(asked, count(&link(&report, "features -> fusion")["out"]));
+
+    // Telemetry's samples count the same things in another way.
+    if report["telemetry"]["lost_samples"] == 0 {
+        assert_eq!(sensor["age"]["count"], history["pushed"]);
+        let rungs = &report["rungs"];
+        assert_eq!(sum(&player["rung_changes"]), count(&rungs["changes_count"]));
+        for (rung, sampled) in ["fresh", "tail", "hold", "stop"].into_iter().zip([
+            "fresh",
+            "tail",
+            "hold",
+            "safe_stop",
+        ]) {
+            assert_eq!(player["beats"][rung], rungs[sampled], "{rung}");
+        }
     }
 }

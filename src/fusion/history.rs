@@ -7,7 +7,9 @@
 //! reading after it yet, or too long a gap) the last reading before it is held, up to an age; else the state
 //! is missing, and a missing state has no values.
 
+use crate::capture::Count;
 use crate::policy::{State, StateStatus};
+use crate::rt::sync::Arc;
 use crate::sensor::{DOF_MAX, Reading};
 use crate::units::{MonoTime, Nanos};
 
@@ -59,19 +61,28 @@ fn not_negative<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Nanos, D::Erro
     Ok(age)
 }
 
-/// What became of the readings. `pushed = kept + replaced + too_late + wrong_len`, where what is kept may
-/// since have been overwritten by newer readings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HistoryCounts {
-    pub pushed: u64,
+/// What became of the readings, and how states were found. Written by the fusion thread only; any thread may read.
+///
+/// `pushed = kept + replaced + too_late + wrong_len`, where what is kept may since have been overwritten by newer
+/// readings.
+#[derive(Debug, Default)]
+pub struct HistoryCounters {
+    pub pushed: Count,
     /// Came after a newer one and was put in its place in time.
-    pub reordered: u64,
+    pub reordered: Count,
     /// Had the time stamp of one already there, and took its place.
-    pub replaced: u64,
+    pub replaced: Count,
     /// Older than the oldest kept, or than the newest by more than 32 readings: dropped.
-    pub too_late: u64,
+    pub too_late: Count,
     /// Another number of values than the first reading: dropped.
-    pub wrong_len: u64,
+    pub wrong_len: Count,
+
+    /// States asked for that lay between readings, or at one.
+    pub interpolated: Count,
+    /// States asked for that were an older reading's.
+    pub held: Count,
+    /// States asked for that nobody knew.
+    pub missing: Count,
 }
 
 /// See the module.
@@ -83,7 +94,7 @@ pub struct History {
     len: usize,
     max_age: Nanos,
     max_gap: Nanos,
-    counts: HistoryCounts,
+    counters: Arc<HistoryCounters>,
 }
 
 impl History {
@@ -102,12 +113,12 @@ impl History {
             len: 0,
             max_age: config.max_age,
             max_gap: config.max_gap,
-            counts: HistoryCounts::default(),
+            counters: Arc::default(),
         }
     }
 
-    pub fn counts(&self) -> HistoryCounts {
-        self.counts
+    pub fn counters(&self) -> Arc<HistoryCounters> {
+        Arc::clone(&self.counters)
     }
 
     /// Readings kept now.
@@ -126,35 +137,35 @@ impl History {
 
     /// Puts a reading in its place in time.
     pub fn push(&mut self, reading: &Reading) {
-        self.counts.pushed += 1;
+        self.counters.pushed.add(1);
         if self.newest().is_some_and(|n| n.len != reading.len) {
-            self.counts.wrong_len += 1;
+            self.counters.wrong_len.add(1);
             return;
         }
         // BOUND: LATE_STEPS_MAX readings are looked at.
         let mut place = self.len;
         while place > 0 && self.get(place - 1).at > reading.at {
             if self.len - place == LATE_STEPS_MAX {
-                self.counts.too_late += 1;
+                self.counters.too_late.add(1);
                 return;
             }
             place -= 1;
         }
         if place > 0 && self.get(place - 1).at == reading.at {
             *self.get_mut(place - 1) = *reading;
-            self.counts.replaced += 1;
+            self.counters.replaced.add(1);
             return;
         }
         if self.len == self.ring.len() {
             if place == 0 {
-                self.counts.too_late += 1;
+                self.counters.too_late.add(1);
                 return;
             }
             self.start = (self.start + 1) % self.ring.len();
             self.len -= 1;
             place -= 1;
         }
-        self.counts.reordered += u64::from(place < self.len);
+        self.counters.reordered.add(u64::from(place < self.len));
         // BOUND: at most LATE_STEPS_MAX readings move.
         for index in (place..self.len).rev() {
             *self.get_mut(index + 1) = *self.get(index);
@@ -163,13 +174,24 @@ impl History {
         self.len += 1;
     }
 
-    /// The state at an instant. The cases, in order:
+    /// The state at an instant, counted by how it was found. The cases, in order:
     /// - at a reading's own time: that reading, `Interpolated`;
     /// - before the oldest reading: `Missing`, nothing is made up backwards;
     /// - between two readings at most `max_gap` apart: on the line between them, `Interpolated`;
     /// - after the newest, or in a longer gap: the reading before it, `Held` if at most `max_age` old,
     ///   else `Missing`.
     pub fn at(&self, at: MonoTime) -> State {
+        let state = self.find(at);
+        let count = match state.status {
+            StateStatus::Interpolated => &self.counters.interpolated,
+            StateStatus::Held(_) => &self.counters.held,
+            StateStatus::Missing => &self.counters.missing,
+        };
+        count.add(1);
+        state
+    }
+
+    fn find(&self, at: MonoTime) -> State {
         let after = self.first_after(at);
         let Some(before) = after.checked_sub(1).map(|index| self.get(index)) else {
             return missing(at);

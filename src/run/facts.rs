@@ -12,6 +12,7 @@ use crate::run::parts::Opened;
 use crate::telemetry::collect::Collector;
 use crate::telemetry::environment::Environment;
 use crate::telemetry::report::assemble::Facts;
+use crate::telemetry::report::counts::{PlayerReport, SensorReport};
 use crate::telemetry::report::data::{LinkReport, RunInfo, SourceReport};
 use crate::telemetry::report::utc;
 use crate::telemetry::threads::{ThreadInfo, ThreadWatch};
@@ -42,6 +43,20 @@ pub(super) fn links(pipeline: &Pipeline) -> Vec<LinkReport> {
         report
     };
     pipeline.links.iter().map(report).collect()
+}
+
+/// What the sensors and their histories counted.
+fn sensors(opened: &Opened, pipeline: &Pipeline) -> Vec<SensorReport> {
+    let counted = opened.sensors.iter().zip(&pipeline.sensors);
+    counted
+        .map(|(name, counts)| {
+            let sensor = SensorReport {
+                name: name.clone(),
+                ..SensorReport::default()
+            };
+            sensor.count(counts.intake.as_deref(), &counts.history)
+        })
+        .collect()
 }
 
 /// Requests of threads that the kernel refused.
@@ -165,7 +180,8 @@ pub(super) fn facts(
         links: links(pipeline),
         sources: vec![source.count(&pipeline.source)],
         threads,
-        sensors: opened.sensors.clone(),
+        sensors: sensors(opened, pipeline),
+        player: PlayerReport::new(&pipeline.player),
         policy_explanation: opened.policy_in_words(&measured.policy),
         instructions: opened.instructions.clone(),
         warnings,

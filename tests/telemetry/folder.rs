@@ -79,7 +79,16 @@ fn every_field_of_the_report_is_documented() {
         match value {
             serde_json::Value::Object(map) => {
                 for (key, value) in map {
-                    let free = ["dropped", "failed", "odd", "lost_by_thread"].contains(&&*key);
+                    let free = [
+                        "dropped",
+                        "failed",
+                        "odd",
+                        "lost_by_thread",
+                        "refused",
+                        "beats",
+                        "rung_changes",
+                    ]
+                    .contains(&&*key);
                     if !documented.contains(&format!("`{key}`"))
                         && !documented.contains(&format!("`{key}[]`"))
                     {
@@ -207,6 +216,11 @@ fn python_reads_the_report_and_finds_the_sums() {
                    r = json.load(open(sys.argv[1]))\n\
                    for l in r['links'] + r['sources']:\n\
                    \x20   assert l['in'] == l['out'] + sum(l['dropped'].values()) + l['in_flight'], l\n\
+                   p = r['player']\n\
+                   assert p['offered'] == p['accepted'] + sum(p['refused'].values()), p\n\
+                   assert p['accepted'] == p['played'] + p['unplayed'] + p['waiting'], p\n\
+                   for s in r['sensors']:\n\
+                   \x20   assert s['intake']['received'] == s['intake']['accepted'] + sum(s['intake']['refused'].values()), s\n\
                    e = r['elements']\n\
                    assert e['total'] == sum(v for k, v in e.items() if k not in ('total', 'per_second'))\n\
                    assert abs(sum(s['share'] for s in r['spans']) - 1) < 1e-9\n\

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use reflexarc::action::Rung;
+use reflexarc::action::{ActionCounters, Refusal, Rung};
+use reflexarc::fusion::history::HistoryCounters;
 use reflexarc::policy::{Phase, PolicyStatus};
+use reflexarc::sensor::counters::SensorCounters;
 use reflexarc::telemetry::collect::Collector;
 use reflexarc::telemetry::environment::Environment;
 use reflexarc::telemetry::goals::GoalsConfig;
 use reflexarc::telemetry::record::{Outcome, Record, Step, Tick};
-use reflexarc::telemetry::report::{Facts, LinkReport, RunInfo, SourceReport, ThreadReport};
+use reflexarc::telemetry::report::{
+    Facts, LinkReport, PlayerReport, RunInfo, SensorReport, SourceReport, ThreadReport,
+};
 use reflexarc::telemetry::trace::{Mark, Stage, Trace};
 use reflexarc::units::{MonoTime, Nanos};
+use reflexarc::wire::Malformed;
 
 use crate::{BEGAN, Random};
 
@@ -215,12 +220,44 @@ impl Run {
                 self.thread("fusion", &["fusion"], 0.002),
                 self.thread("action", &["action"], 0.001),
             ],
-            sensors: vec!["scene joints".to_owned()],
+            sensors: vec![self.sensor()],
+            player: self.player(),
             policy_explanation: "tracking \"motor scooter\" (match 0.71), 0.10 right of the centre"
                 .to_owned(),
             instructions: BTreeMap::from([(1, "find the <motorcycle>".to_owned())]),
             ..Facts::default()
         }
+    }
+
+    fn sensor(&self) -> SensorReport {
+        let sensor = SensorReport {
+            name: "udp <127.0.0.1>:9000".to_owned(),
+            ..SensorReport::default()
+        };
+        let (intake, history) = (SensorCounters::default(), HistoryCounters::default());
+        let readings = (self.seconds * 100) as u64;
+        intake.received.add(readings + 4);
+        intake.accepted.add(readings);
+        intake.malformed[Malformed::BadMagic as usize].add(4);
+        intake.gaps.add(2);
+        history.pushed.add(readings);
+        history.interpolated.add((self.seconds * 30) as u64);
+        history.held.add(1);
+        sensor.count(Some(&intake), &history)
+    }
+
+    fn player(&self) -> PlayerReport {
+        let counters = ActionCounters::default();
+        let chunks = (self.seconds * 30) as u64;
+        counters.ticks[Rung::Fresh as usize].add((self.seconds * 100) as u64);
+        counters.changes[Rung::Hold as usize][Rung::Fresh as usize].add(1);
+        counters.offered.add(chunks + 3);
+        counters.accepted.add(chunks + 1);
+        counters.refused[Refusal::Older as usize].add(2);
+        counters.played.add(chunks);
+        counters.unplayed.add(1);
+        counters.limited.add(7);
+        PlayerReport::new(&counters)
     }
 
     fn thread(&self, name: &str, stages: &[&str], work_fraction: f64) -> ThreadReport {

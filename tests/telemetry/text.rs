@@ -124,6 +124,11 @@ fn the_text_names_verdict_stages_links_and_threads_in_a_hundred_columns() {
         "3 stale",
         "features-0",
         "gaze:",
+        "chunks: 603 offered, 601 accepted, 600 played, 1 unplayed, 0 waiting",
+        "chunks refused: 2 older\n",
+        "limits held a joint back on 7 beats",
+        "2004 received, 2000 accepted; refused: 4 bad magic; odd: 2 gap\n",
+        "2000 readings to fusion; states: 1 held, 600 interpolated\n",
     ] {
         assert!(text.contains(word), "no `{word}` in:\n{text}");
     }
@@ -173,6 +178,21 @@ fn a_newer_report_with_unknown_keys_is_still_read() {
     value["invented_later"] = 1.into();
     value["environment"]["moon"] = "full".into();
     assert!(serde_json::from_value::<Report>(value).unwrap() == report);
+}
+
+#[test]
+fn a_report_from_before_the_players_counts_is_still_read() {
+    let run = Run::default();
+    let report = Report::new(&run.collector(), run.facts());
+    let mut value = serde_json::to_value(&report).unwrap();
+    value.as_object_mut().unwrap().remove("player");
+    let sensor = value["sensors"][0].as_object_mut().unwrap();
+    for added in ["intake", "history", "states"] {
+        sensor.remove(added);
+    }
+    let old = serde_json::from_value::<Report>(value).unwrap();
+    let text = text(&old);
+    assert!(!text.contains("chunks"), "{text}");
 }
 
 #[test]

@@ -10,11 +10,11 @@ use crate::telemetry::durations::Durations;
 use crate::telemetry::environment::Environment;
 use crate::telemetry::goals::{GoalsConfig, judge_latency, judge_rate};
 use crate::telemetry::measured::{Measured, Series};
+use crate::telemetry::report::counts::{PlayerReport, SensorReport};
 use crate::telemetry::report::data::{
     Curve, ElementsReport, EndToEnd, Goals, InstructionReport, InstructionsReport, LinkReport,
-    PolicyChange, PolicyReport, Report, RunInfo, RungChange, RungsReport, SCHEMA, SensorReport,
-    SourceReport, SpanReport, StageReport, TelemetryReport, ThreadReport, TimelinePoint,
-    TimelineReport,
+    PolicyChange, PolicyReport, Report, RunInfo, RungChange, RungsReport, SCHEMA, SourceReport,
+    SpanReport, StageReport, TelemetryReport, ThreadReport, TimelinePoint, TimelineReport,
 };
 use crate::telemetry::threads::{round, share};
 use crate::telemetry::trace::SPANS;
@@ -29,8 +29,9 @@ pub struct Facts {
     pub links: Vec<LinkReport>,
     pub sources: Vec<SourceReport>,
     pub threads: Vec<ThreadReport>,
-    /// Descriptions of the sensors, by `source_index`.
-    pub sensors: Vec<String>,
+    /// By `source_index`; their ages are filled in from what was measured.
+    pub sensors: Vec<SensorReport>,
+    pub player: PlayerReport,
     /// `Policy::explain` of the last status.
     pub policy_explanation: String,
     /// Texts of instructions, by id.
@@ -59,9 +60,10 @@ impl Report {
             spans: spans(m),
             links: facts.links,
             sources: facts.sources,
-            sensors: sensors(m, &facts.sensors),
+            sensors: sensors(m, facts.sensors),
             threads: facts.threads,
             rungs: rungs(m),
+            player: facts.player,
             policy: policy(m, &facts.run.policy, facts.policy_explanation),
             instructions: instructions(m, &facts.instructions),
             curves: curves(m),
@@ -162,19 +164,18 @@ fn spans(m: &Measured) -> Vec<SpanReport> {
     spans.collect()
 }
 
-fn sensors(m: &Measured, names: &[String]) -> Vec<SensorReport> {
-    let sensors = m
-        .sensors
-        .iter()
-        .enumerate()
-        .map(|(index, age)| SensorReport {
-            name: match names.get(index) {
-                Some(name) => name.clone(),
-                None => format!("sensor {index}"),
-            },
-            age: age.quantiles(),
+fn sensors(m: &Measured, mut sensors: Vec<SensorReport>) -> Vec<SensorReport> {
+    // BOUND: SENSORS_MAX are measured apart.
+    for index in sensors.len()..m.sensors.len() {
+        sensors.push(SensorReport {
+            name: format!("sensor {index}"),
+            ..SensorReport::default()
         });
-    sensors.collect()
+    }
+    for (sensor, age) in sensors.iter_mut().zip(&m.sensors) {
+        sensor.age = age.quantiles();
+    }
+    sensors
 }
 
 fn rungs(m: &Measured) -> RungsReport {

@@ -11,6 +11,7 @@ use crate::capture::SourceCounters;
 use crate::link::LinkTotals;
 use crate::telemetry::durations::Quantiles;
 use crate::telemetry::environment::Environment;
+use crate::telemetry::report::counts::{PlayerReport, SensorReport};
 
 /// The name and major version of the schema. A change that breaks a reader makes a new number.
 pub const SCHEMA: &str = "reflexarc-report/1";
@@ -37,6 +38,8 @@ pub struct Report {
     pub sensors: Vec<SensorReport>,
     pub threads: Vec<ThreadReport>,
     pub rungs: RungsReport,
+    #[serde(default)]
+    pub player: PlayerReport,
     pub policy: PolicyReport,
     pub instructions: InstructionsReport,
     /// Percentile curves, for plots.
@@ -260,13 +263,6 @@ impl SourceReport {
 
 fn named(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
     counts.iter().map(|(n, c)| ((*n).to_owned(), *c)).collect()
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SensorReport {
-    pub name: String,
-    /// Age of a reading on arrival.
-    pub age: Quantiles,
 }
 
 /// What a thread was given and what it used, from the mark at the start of the run to its end.

@@ -37,6 +37,7 @@ pub fn page(report: &Report) -> String {
         LINKS,
         &tables::flows(report),
     );
+    section(&mut html, "Sensors", SENSORS, &tables::sensors(report));
     section(&mut html, "Threads", THREADS, &tables::threads(report));
     section(&mut html, "Actions", ACTIONS, &tables::rungs(report));
     section(
@@ -57,8 +58,11 @@ const LINKS: &str = "Everything is accounted for: in = out + dropped + in flight
 const THREADS: &str = "Work is the time its stages worked; CPU the time it was on a core, spinning \
     included; queued the time it was ready and another thread had the core. Counted from the start of the \
     run, after warm-up.";
+const SENSORS: &str = "Received = accepted + refused. Fusion puts the readings in order of time; a state is asked of \
+    the first sensor at the time of each frame, and lies between two readings, is an older one's, or is missing.";
 const ACTIONS: &str = "Each beat of the action clock plays from the highest rung that it can: a fresh chunk, \
-    the tail of the last one, holding the position, the safe action.";
+    the tail of the last one, holding the position, the safe action. Offered = accepted + refused, and \
+    accepted = played + unplayed + waiting.";
 const POLICY: &str = "";
 
 fn header(html: &mut String, report: &Report) {

@@ -3,6 +3,9 @@
 // Every field of `report.json`.
 pub mod data;
 
+// The part of it that the player and the sensors count.
+pub mod counts;
+
 // From measurements and facts to a report.
 pub mod assemble;
 
@@ -31,6 +34,7 @@ pub mod text;
 pub mod utc;
 
 pub use assemble::Facts;
+pub use counts::{PlayerReport, SensorReport};
 pub use data::{LinkReport, Report, RunInfo, SourceReport, ThreadReport, Verdict};
 pub use folder::{Place, ReportFolder};
 pub use text::render;

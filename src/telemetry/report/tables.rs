@@ -253,7 +253,64 @@ pub fn rungs(report: &Report) -> String {
         changes.row([change.from.clone(), change.to.clone(), at(change.at_ns)]);
     }
     let folded = fold("Changes of rung", r.changes_count, changes);
-    table.done() + &folded
+    table.done() + &player(report) + &folded
+}
+
+fn player(report: &Report) -> String {
+    let p = &report.player;
+    let heads = [
+        "chunks offered",
+        "accepted",
+        "played",
+        "unplayed",
+        "waiting",
+        "refused",
+        "beats held back by limits",
+    ];
+    let mut table = Table::new(0, &heads);
+    let counts = [p.offered, p.accepted, p.played, p.unplayed, p.waiting];
+    let mut cells: Vec<String> = counts.iter().map(u64::to_string).collect();
+    cells.push(by_reason(&p.refused));
+    cells.push(p.limited.to_string());
+    table.row(cells);
+    table.done()
+}
+
+pub fn sensors(report: &Report) -> String {
+    let heads = [
+        "sensor",
+        "received",
+        "accepted",
+        "refused",
+        "odd",
+        "jitter",
+        "to fusion",
+        "out of order",
+        "dropped",
+        "states",
+    ];
+    let mut table = Table::new(1, &heads);
+    for sensor in &report.sensors {
+        let mut cells = vec![sensor.name.clone()];
+        match &sensor.intake {
+            Some(intake) => cells.extend([
+                intake.received.to_string(),
+                intake.accepted.to_string(),
+                by_reason(&intake.refused),
+                by_reason(&intake.odd),
+                duration(intake.jitter_ns).to_string(),
+            ]),
+            None => cells.extend(["–"; 5].map(str::to_owned)),
+        }
+        cells.extend([
+            sensor.history.pushed.to_string(),
+            sensor.history.reordered.to_string(),
+            by_reason(&sensor.history.dropped),
+            by_reason(&sensor.states),
+        ]);
+        table.row(cells);
+    }
+    table.done()
 }
 
 pub fn policy(report: &Report) -> String {

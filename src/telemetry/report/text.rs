@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::error::{Fault, Kind, Result};
 use crate::telemetry::columns::{align, fit, short};
 use crate::telemetry::durations::{Quantiles, duration};
+use crate::telemetry::report::counts::{PlayerReport, SensorReport};
 use crate::telemetry::report::data::{Report, SCHEMA, StageReport, ThreadReport, Verdict};
 
 /// The text of the report at `path`: a `report.json`, a report's folder, or a folder of reports with a link
@@ -83,6 +84,7 @@ pub fn text(report: &Report) -> String {
         align(&flows(report)),
     );
     section(&mut lines, "Threads", align(&threads(&report.threads)));
+    section(&mut lines, "Sensors", sensors(&report.sensors));
     section(&mut lines, "Actions and policy", actions(report));
     let warnings = report.warnings.iter().map(|w| format!("! {w}"));
     section(&mut lines, "Warnings", warnings.collect());
@@ -300,6 +302,7 @@ fn actions(report: &Report) -> Vec<String> {
         "beats: {} fresh, {} tail, {} hold, {} safe stop, {} skipped; {} changes of rung",
         r.fresh, r.tail, r.hold, r.safe_stop, r.missed, r.changes_count
     )];
+    lines.extend(chunks(&report.player));
     let i = &report.instructions;
     lines.push(format!(
         "instructions: {} received, {} acted on",
@@ -312,4 +315,54 @@ fn actions(report: &Report) -> Vec<String> {
         ));
     }
     lines
+}
+
+fn chunks(player: &PlayerReport) -> Vec<String> {
+    let p = player;
+    if p.offered == 0 {
+        return Vec::new();
+    }
+    let mut lines = vec![format!(
+        "chunks: {} offered, {} accepted, {} played, {} unplayed, {} waiting",
+        p.offered, p.accepted, p.played, p.unplayed, p.waiting
+    )];
+    if p.offered > p.accepted {
+        lines.push(format!("chunks refused: {}", by_reason(&p.refused)));
+    }
+    if p.limited > 0 {
+        lines.push(format!("limits held a joint back on {} beats", p.limited));
+    }
+    lines
+}
+
+/// Two lines a sensor: what arrived, and what fusion made of it.
+fn sensors(sensors: &[SensorReport]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for sensor in sensors {
+        let mut arrived = vec![fit(&sensor.name, 60)];
+        if let Some(intake) = &sensor.intake {
+            arrived.push(format!(
+                "{} received, {} accepted",
+                intake.received, intake.accepted
+            ));
+            arrived.extend(unless_none("refused", &intake.refused));
+            arrived.extend(unless_none("odd", &intake.odd));
+        }
+        lines.push(arrived.join("; "));
+        let history = &sensor.history;
+        let mut kept = vec![format!("{} readings to fusion", history.pushed)];
+        if history.reordered > 0 {
+            kept.push(format!("{} out of order", history.reordered));
+        }
+        kept.extend(unless_none("dropped", &history.dropped));
+        kept.extend(unless_none("states", &sensor.states));
+        lines.push(format!("  {}", kept.join("; ")));
+    }
+    lines
+}
+
+/// `dropped: 3 too late`, if any were.
+fn unless_none(title: &str, counts: &BTreeMap<String, u64>) -> Option<String> {
+    let any = counts.values().any(|count| *count > 0);
+    any.then(|| format!("{title}: {}", by_reason(counts)))
 }
