@@ -782,5 +782,5 @@ fn a_second_signal_ends_the_process_at_once() {
     errors.read_to_string(&mut rest).unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(130), "{first}{rest}");
-    assert_eq!(files_below(&report), [] as [PathBuf; 0]);
+    place.assert_nothing_left();
 }

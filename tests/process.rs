@@ -113,6 +113,47 @@ fn accounts_balance_when_killed_at_a_random_time() {
     }
 }
 
+#[test]
+fn a_second_signal_at_any_time_leaves_a_whole_report_or_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("quick.toml");
+    let text_config = "encoder.name = \"null\"\npolicy.name = \"still\"\n";
+    std::fs::write(&config, text_config).unwrap();
+    let mut arguments = vec!["--source", "synthetic:320x240@30", "--duration", "60s"];
+    arguments.extend(["--config", config.to_str().unwrap()]);
+    let mut seed = 0x5eed_0002_u64;
+    let (mut whole, mut none) = (0, 0);
+    for n in 0..12_u64 {
+        let base = dir.path().join(format!("{n}"));
+        let place = base.join("new/report");
+        let child = start(&place, &arguments);
+        pause(Duration::from_millis(400));
+        signal(child.id(), libc::SIGINT);
+        // From at once to when the report may have been written.
+        pause(Duration::from_millis(10 * n + random(&mut seed) % 10));
+        signal(child.id(), libc::SIGTERM);
+        let output = child.wait_with_output().unwrap();
+        if place.exists() {
+            whole += 1;
+            assert_accounts_balance(&report(&place));
+            assert!(place.join("report.html").exists(), "run {n}");
+            continue;
+        }
+        none += 1;
+        // Without a code the first signal came before its handler was there.
+        let code = output.status.code();
+        assert!(matches!(code, Some(130) | None), "{}", text(&output));
+        // What is left at most is the hidden folder of a process that was killed while it wrote.
+        let left = std::fs::read_dir(base.join("new")).into_iter().flatten();
+        for entry in left {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            assert!(name.starts_with(".partial-"), "run {n} left {name}");
+        }
+    }
+    eprintln!("{whole} whole reports, {none} times none");
+    assert!(none > 0, "no second signal came in time");
+}
+
 fn sum(reasons: &Value) -> u64 {
     let reasons = reasons.as_object().expect("counts by reason").values();
     reasons.map(|count| count.as_u64().unwrap()).sum()

@@ -285,18 +285,47 @@ fn by_default_each_report_has_a_folder_of_its_own_and_latest_leads_to_the_newest
 }
 
 #[test]
-fn a_folder_that_is_opened_and_never_written_leaves_nothing() {
+fn nothing_lies_at_a_reports_place_until_it_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::Folder(dir.path().join("a/b/c"));
-    drop(ReportFolder::open(&place).unwrap());
-    assert!(names(dir.path()).is_empty());
+    let folder = ReportFolder::open(&place).unwrap();
+    assert!(names(dir.path()).is_empty(), "while the run goes on");
+    drop(folder);
+    assert!(names(dir.path()).is_empty(), "after a run without a report");
+    write(&Run::default(), &place);
+    assert_eq!(names(&dir.path().join("a/b")), ["c"]);
+    assert_eq!(
+        names(&dir.path().join("a/b/c")),
+        ["hlog", "report.html", "report.json"]
+    );
+}
+
+#[test]
+fn what_was_put_at_the_place_during_the_run_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("r");
+    let run = Run::default();
+    let collector = run.collector();
+    let report = Report::new(&collector, run.facts());
+    let folder = ReportFolder::open(&Place::Folder(place.clone())).unwrap();
+    fs::create_dir(&place).unwrap();
+    fs::write(place.join("notes.txt"), "mine").unwrap();
+    folder
+        .write(&report, collector.measured(), started())
+        .unwrap();
+    assert_eq!(names(dir.path()), ["r"]);
+    assert_eq!(
+        names(&place),
+        ["hlog", "notes.txt", "report.html", "report.json"]
+    );
 }
 
 #[test]
 fn a_file_in_the_way_is_refused_before_the_run() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("file"), "").unwrap();
-    for way in ["file", "file/r"] {
+    std::os::unix::fs::symlink("nowhere", dir.path().join("link")).unwrap();
+    for way in ["file", "file/r", "link"] {
         let fault = ReportFolder::open(&Place::Folder(dir.path().join(way))).unwrap_err();
         assert_eq!(fault.kind, Kind::Output);
         assert!(fault.fix.contains("--report"), "{fault}");

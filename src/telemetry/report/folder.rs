@@ -2,9 +2,11 @@
 //!
 //! Thread: housekeeping. Allocates: yes. Blocks: on the disk. Syscalls: file system.
 //!
-//! All files are first written and flushed into a hidden folder beside their places, where a full disk
-//! shows itself; then they are renamed into place, `report.json` last. So whoever finds a `report.json`
-//! finds the rest, and a failed or killed run leaves what was there before untouched.
+//! All files are first written and flushed into a hidden folder, `.partial-PROCESS`, where a full disk shows
+//! itself. For a new report it lies beside the report's place and becomes the report by one rename; in a folder that
+//! is there already the files are renamed one by one, `report.json` last. So whoever finds a `report.json` finds the
+//! rest, and a failed or killed run leaves what was there before untouched, and no report folder that is empty or
+//! half full. Only a process that is killed while it writes leaves its hidden folder.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -33,13 +35,11 @@ impl Default for Place {
     }
 }
 
-/// A folder that takes files, proven by writing one. Made before the run, so that nobody drives a robot for
-/// an hour to learn that the disk is read-only.
+/// A place that takes files, proven by writing one and taking it away again. Done before the run, so that nobody
+/// drives a robot for an hour to learn that the disk is read-only. Until it is written nothing lies there.
 #[derive(Debug)]
 pub struct ReportFolder {
     path: PathBuf,
-    /// Folders that were made for this report, outermost first; taken away again if it is never written.
-    made: Vec<PathBuf>,
     /// Where the link `latest` goes.
     link_in: Option<PathBuf>,
 }
@@ -48,7 +48,7 @@ pub struct ReportFolder {
 const LOGS: &str = "hlog";
 
 impl ReportFolder {
-    /// Makes the folder and proves that it takes files.
+    /// Proves that the place takes files.
     pub fn open(place: &Place) -> Result<Self> {
         let (path, link_in) = match place {
             Place::Folder(path) => (path.clone(), None),
@@ -58,19 +58,8 @@ impl ReportFolder {
                 (base.join(name), Some(base.clone()))
             }
         };
-        let missing = path
-            .ancestors()
-            .take_while(|p| !p.as_os_str().is_empty() && !p.exists());
-        let mut made: Vec<PathBuf> = missing.map(Path::to_owned).collect();
-        made.reverse();
-        let folder = Self {
-            path,
-            made,
-            link_in,
-        };
-        fs::create_dir_all(&folder.path)
-            .and_then(|()| folder.prove())
-            .map_err(|e| unwritable(&folder.path, &e))?;
+        let folder = Self { path, link_in };
+        folder.prove().map_err(|e| unwritable(&folder.path, &e))?;
         Ok(folder)
     }
 
@@ -80,7 +69,7 @@ impl ReportFolder {
 
     /// Writes `report.json`, `report.html` and the interval logs. Returns the path of the page.
     pub fn write(
-        mut self,
+        self,
         report: &Report,
         measured: &Measured,
         started: SystemTime,
@@ -92,12 +81,8 @@ impl ReportFolder {
         files.push(("report.html".into(), html::page(report).into_bytes()));
         files.push(("report.json".into(), json(report)?));
 
-        let partial = self.partial();
-        let written =
-            write_all(&partial, &files).and_then(|()| self.put_in_place(&partial, &files));
-        let _ = fs::remove_dir_all(&partial);
-        written.map_err(|e| unwritable(&self.path, &e))?;
-        self.made.clear();
+        self.write_files(&files)
+            .map_err(|e| unwritable(&self.path, &e))?;
         if let Some(base) = &self.link_in {
             // The report is complete; that an old file system knows no links takes nothing from it.
             let _ = link_latest(base, &self.path);
@@ -105,26 +90,51 @@ impl ReportFolder {
         Ok(self.path.join("report.html"))
     }
 
+    /// Beside the report's place; inside, if something is there, since only that may be writable.
     fn partial(&self) -> PathBuf {
-        self.path.join(format!(".partial-{}", std::process::id()))
+        let name = format!(".partial-{}", std::process::id());
+        match self.path.symlink_metadata() {
+            Ok(_) => self.path.join(name),
+            Err(_) => self.path.with_file_name(name),
+        }
     }
 
     /// Writes and removes a small file.
     fn prove(&self) -> io::Result<()> {
+        let _made = MadeFolders::above(&self.path)?;
         let partial = self.partial();
         let proof = write_all(&partial, &[("proof".into(), b"reflexarc\n".to_vec())]);
         let _ = fs::remove_dir_all(&partial);
         proof
     }
 
-    /// Renames into place, in the order of `files`: `report.json` is the last and completes the report.
+    fn write_files(&self, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
+        let made = MadeFolders::above(&self.path)?;
+        let partial = self.partial();
+        let written = write_all(&partial, files).and_then(|()| self.put_in_place(&partial, files));
+        let _ = fs::remove_dir_all(&partial);
+        if written.is_ok() {
+            made.keep();
+        }
+        written
+    }
+
     fn put_in_place(&self, partial: &Path, files: &[(PathBuf, Vec<u8>)]) -> io::Result<()> {
+        if !partial.starts_with(&self.path) {
+            match fs::rename(partial, &self.path) {
+                Ok(()) => return sync(self.path.parent().unwrap_or(Path::new("."))),
+                // Somebody has put files there during the run.
+                Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                Err(e) => return Err(e),
+            }
+        }
+        // In the order of `files`: `report.json` is the last and completes the report.
         fs::create_dir_all(self.path.join(LOGS))?;
         for (name, _) in files {
             fs::rename(partial.join(name), self.path.join(name))?;
         }
         self.remove_older_logs(files)?;
-        File::open(&self.path)?.sync_all()
+        sync(&self.path)
     }
 
     /// Logs of an earlier report, of things that this run did not measure.
@@ -140,14 +150,39 @@ impl ReportFolder {
     }
 }
 
-impl Drop for ReportFolder {
+/// The folders that were made for a path to be possible; taken away again when dropped.
+struct MadeFolders(Vec<PathBuf>);
+
+impl MadeFolders {
+    /// Makes all folders above `path`.
+    fn above(path: &Path) -> io::Result<Self> {
+        let above = path.ancestors().skip(1);
+        let missing = above.take_while(|p| !p.as_os_str().is_empty() && !p.exists());
+        let made = Self(missing.map(Path::to_owned).collect());
+        if let Some(parent) = made.0.first() {
+            fs::create_dir_all(parent)?;
+        }
+        Ok(made)
+    }
+
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for MadeFolders {
     fn drop(&mut self) {
-        // Only empty folders go: `remove_dir` refuses others, which is wanted.
-        for folder in self.made.iter().rev() {
-            let _ = fs::remove_dir(folder.join(LOGS));
+        // Innermost first. Only empty ones go: `remove_dir` refuses others, which is wanted.
+        for folder in &self.0 {
             let _ = fs::remove_dir(folder);
         }
     }
+}
+
+/// Waits until the disk has the names in a folder.
+fn sync(folder: &Path) -> io::Result<()> {
+    let here = folder.as_os_str().is_empty();
+    File::open(if here { Path::new(".") } else { folder })?.sync_all()
 }
 
 /// The text of `report.json`.
