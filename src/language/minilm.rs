@@ -341,7 +341,7 @@ impl Weights<'_> {
             Kind::Model,
             format!("{} does not hold all-MiniLM-L6-v2", self.file.display()),
             why,
-            "run `reflexarc models fetch`, or let `language.model` name the right folder",
+            "run `reflexarc models fetch`, which replaces missing and damaged files",
         )
     }
 }
@@ -366,7 +366,7 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Fault {
         format!("cannot read the text encoder's {}", file.display()),
         error,
         Kind::Model,
-        "run `reflexarc models fetch`, or let `language.model` name the right folder",
+        "run `reflexarc models fetch`, which replaces missing and damaged files",
     )
 }
 

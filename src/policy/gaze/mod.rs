@@ -65,17 +65,19 @@ pub struct Gaze {
 }
 
 impl Gaze {
-    /// Loads class names, embeddings and the network's last layer from the models cache. `lens` is the camera's.
+    /// Loads class names and embeddings from the models cache, and the network's last layer from the file of the
+    /// encoder's weights. `lens` is the camera's.
     ///
     /// # Errors
     /// `Model` when a file is missing, damaged or does not fit.
     pub fn open(
         config: &GazeConfig,
         models_dir: &Path,
+        weights: &Path,
         lens: Lens,
         shape: FeatureShape,
     ) -> Result<Self> {
-        let classifier = Classifier::load(&models_dir.join(models::ENCODER))?;
+        let classifier = Classifier::load(weights)?;
         let names = models::class_names::load(&models_dir.join(models::CLASS_NAMES))?;
         let matching = Matching::new(models::class_embeddings()?, &classifier)?;
         let range = Pose {
