@@ -33,8 +33,8 @@ photographs and turns to what the instruction names.";
 const EXAMPLES: &str = "\
 Examples:
   reflexarc run --instruct \"find the motorcycle\" --duration 20s
-  reflexarc run --source v4l2:/dev/video0 --sink udp:192.168.1.7:9000
-  reflexarc run --source file:drive.mp4 --config robot.toml --report out
+  reflexarc run --source v4l2:/dev/video0 --sink json:actions.jsonl
+  reflexarc run --config robot.toml --sink udp:192.168.1.7:9000 --report out
   reflexarc cameras
 
 Exit codes: 0 goals met, 1 goals missed, 2 usage, 3 configuration, 4 no such device, 5 device busy,

@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 
 use crate::action::player::Player;
 use crate::action::stage::ActionStage;
-use crate::action::{ActionCounters, Chunk, Sink};
+use crate::action::{ActionCounters, Chunk, Sink, start};
 use crate::capture::stage::{CaptureEnd, CaptureStage, Frame};
 use crate::capture::{Source, SourceCounters};
 use crate::error::{Fault, Kind, Result};
@@ -105,7 +105,7 @@ impl Pipeline {
             mut sensors,
             history,
             language,
-            player,
+            mut player,
             sink,
         } = parts;
         sensors.iter_mut().try_for_each(|sensor| sensor.start())?;
@@ -149,6 +149,11 @@ impl Pipeline {
                 history: history.counters(),
             });
             sensor_inputs.push(SensorInput { readings, history });
+        }
+        let first = start::from_first_reading(&mut player, &mut sensors)?;
+        if let (Some(reading), Some(writer)) = (first, reading_writers.first_mut()) {
+            // An empty link has room.
+            let _ = writer.push(reading);
         }
 
         // Ways home.

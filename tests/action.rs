@@ -268,7 +268,9 @@ fn a_latched_stop_is_left_by_reset_and_a_new_chunk_only() {
     assert_eq!(refused.refused, Some(Refusal::Stopped));
     assert_eq!(refused.action.rung, Rung::SafeStop);
     assert!(player.reset());
-    assert_eq!(player.tick(3, at_ms(3020), None).action.rung, Rung::Hold);
+    let held = player.tick(3, at_ms(3020), None);
+    assert_eq!(held.action.rung, Rung::Hold);
+    assert_eq!(held.change, Some((Rung::SafeStop, Rung::Hold)));
     let back = player.tick(4, at_ms(3030), Some(&fresh(3020)));
     assert_eq!(back.change, Some((Rung::Hold, Rung::Fresh)));
 }
@@ -349,6 +351,76 @@ fn the_end_of_a_run_ends_in_the_safe_position_within_its_bound() {
     assert!(!player.reset(), "the end of a run is final");
     let last = player.tick(ticks, at_ms(9000), None);
     assert_eq!(last.action.targets(), &[-1.0, 0.5]);
+}
+
+#[test]
+fn a_player_that_awaits_its_start_begins_at_the_first_reading_and_within_its_limits() {
+    let mut player = Player::new(&config(), 2, &[]).unwrap();
+    assert_eq!(player.awaits_start(), None);
+    player.await_start();
+    assert_eq!(player.awaits_start(), Some(config().start_within));
+    // A third value is another sensor's business.
+    player.start_at(&[1.25, -0.5, 9.0]).unwrap();
+    assert_eq!(player.awaits_start(), None);
+    let held = player.tick(0, at_ms(0), None);
+    assert_eq!(held.action.targets(), &[1.25, -0.5]);
+    // A chunk that wants it at zero at once: the way there keeps the limits from the true start.
+    let mut zero = Chunk::new(2);
+    zero.trace = Trace::new(1, 0, at_ms(0), at_ms(0));
+    zero.begin = at_ms(10);
+    for _ in 0..CHUNK_STEPS_MAX {
+        zero.push(&[0.0, 0.0]).unwrap();
+    }
+    let (mut place, mut speed) = (1.25, 0.0_f64);
+    for k in 1..40 {
+        let played = player.tick(k, at_ms(10 * k as i64), (k == 1).then_some(&zero));
+        let now = f64::from(played.action.targets[0]);
+        let moved = (now - place) / 0.01;
+        assert!(moved.abs() <= 2.0 + 1e-4, "tick {k}: {moved} rad/s");
+        assert!(
+            (moved - speed).abs() <= 0.1 + 1e-4,
+            "tick {k}: {speed} to {moved} rad/s"
+        );
+        (place, speed) = (now, moved);
+    }
+    assert!(place < 0.8, "it is on its way: {place}");
+}
+
+#[test]
+fn a_start_that_cannot_be_right_is_refused() {
+    let mut player = Player::new(&config(), 2, &[]).unwrap();
+    player.await_start();
+    for (reading, reason) in [
+        (&[0.5][..], "has 1 values"),
+        (&[0.0, 4.0], "joint 1 starts at 4"),
+        (&[f32::NAN, 0.0], "joint 0 starts at NaN"),
+    ] {
+        let fault = player.start_at(reading).unwrap_err();
+        assert!(fault.what.contains(reason), "{fault}");
+        assert!(player.awaits_start().is_some(), "it goes on waiting");
+    }
+}
+
+#[test]
+fn the_configured_start_comes_before_every_other() {
+    let config = ActionConfig {
+        start: Some(vec![0.25, -0.75]),
+        ..config()
+    };
+    let mut player = Player::new(&config, 2, &[1.0, 1.0]).unwrap();
+    let first = player.tick(0, at_ms(0), None);
+    assert_eq!(first.action.targets(), &[0.25, -0.75]);
+}
+
+#[test]
+fn a_velocity_needs_no_start() {
+    let config = ActionConfig {
+        mode: Mode::Velocity,
+        ..config()
+    };
+    let mut player = Player::new(&config, 2, &[]).unwrap();
+    player.await_start();
+    assert_eq!(player.awaits_start(), None);
 }
 
 /// What a hostile policy could send.
@@ -552,6 +624,10 @@ fn wrong_settings_are_refused_with_what_why_and_fix() {
     assert!(refused(&|c| (velocity(c), go_to(c)).0, 1, &[]).contains("velocity mode"));
     let limit = |c: &mut ActionConfig| c.position_min = Some(PerJoint::All(-1.0));
     assert!(refused(&|c| (velocity(c), limit(c)).0, 1, &[]).contains("velocity mode"));
+    let start = |c: &mut ActionConfig| c.start = Some(vec![0.0, 9.0]);
+    assert!(refused(&|c| (velocity(c), start(c)).0, 2, &[]).contains("velocity mode"));
+    assert!(refused(&start, 1, &[]).contains("action.start"));
+    assert!(refused(&start, 2, &[]).contains("starts at 9"));
 }
 
 #[test]
@@ -576,6 +652,10 @@ fn a_wrong_value_in_the_file_is_refused_with_its_line() {
         ("fresh_within = \"0 ms\"", "above 0"),
         ("fresh_within = 40", "duration"),
         ("safe_speed = 1.5", "share"),
+        ("start = [0.0, nan]", "finite"),
+        ("start = 0.5", "sequence"),
+        ("start_within = \"0 s\"", "above 0"),
+        ("start_within = \"61 min\"", "an hour"),
         ("refuse_beyond = -1", "number of ranges"),
         ("safe = \"explode\"", "rest"),
         ("speed = 1", "unknown field"),

@@ -23,6 +23,9 @@ const ALLOWED: [(&str, &[&str]); 4] = [
     ("action", &["clock_nanosleep", "sendto"]),
 ];
 
+/// The sink is one behind which a robot could stand, so that it must be said where its joints are.
+const START: &str = "action.start = [0.0, 0.0]\n";
+
 /// Seal and unseal ask for the parent's id, which nobody else does: it marks the place in the trace (see `rt::thread`).
 const SEAL_MARK: &str = "getppid";
 
@@ -84,7 +87,7 @@ fn trace(dir: &Path, config: &str, arguments: &[&str]) -> Option<Value> {
         return None;
     }
     let _alone = ALONE.lock();
-    std::fs::write(dir.join("run.toml"), config).unwrap();
+    std::fs::write(dir.join("run.toml"), format!("{START}{config}")).unwrap();
     let output = Command::new("strace")
         .args(["-ff", "-qq", "-o"])
         .arg(dir.join("trace"))

@@ -23,6 +23,14 @@ pub struct ActionConfig {
     pub position_min: Option<PerJoint>,
     /// Largest position, as above. Default pi. Position mode only.
     pub position_max: Option<PerJoint>,
+    /// Where the joints are as the run begins, one value a joint (radian). Default: where the first sensor says
+    /// that they are. Position mode only.
+    #[serde(deserialize_with = "finite")]
+    pub start: Option<Vec<f32>>,
+    /// How long the first sensor may take to say that, above 0, up to 1 h; until it has, nothing is commanded.
+    /// Default 5 s.
+    #[serde(deserialize_with = "above_zero_to_an_hour")]
+    pub start_within: Nanos,
     /// Largest speed (radian/s), above 0. Default 2.
     #[serde(deserialize_with = "above_zero")]
     pub velocity_max: PerJoint,
@@ -48,7 +56,7 @@ pub struct ActionConfig {
     /// A chunk that begins later than this from now is refused: its clock cannot be right. Default 1 s.
     #[serde(deserialize_with = "above_zero_time")]
     pub begin_within: Nanos,
-    /// Once stopped, stay stopped until an operator's reset. Default true.
+    /// Once stopped, stay stopped until an operator's reset (SIGUSR1). Default true.
     pub latch: bool,
     /// What to do in the end. Default `"rest"`.
     pub safe: SafeAction,
@@ -64,6 +72,8 @@ impl Default for ActionConfig {
             mode: Mode::Position,
             position_min: None,
             position_max: None,
+            start: None,
+            start_within: Nanos::from_secs(5),
             velocity_max: PerJoint::All(2.0),
             acceleration_max: PerJoint::All(10.0),
             refuse_beyond: 1.0,
@@ -122,6 +132,13 @@ impl ActionConfig {
                 format!("{key} is set in velocity mode"),
                 "a velocity command does not say where the joint is, so the limit could not be kept",
                 "remove it and set end stops in the robot's own controller, or use mode = \"position\"",
+            );
+        }
+        if self.mode == Mode::Velocity && self.start.is_some() {
+            return refuse(
+                "action.start is set in velocity mode".into(),
+                "a velocity command begins at rest, wherever the joint is",
+                "remove it, or use mode = \"position\"",
             );
         }
         if self.mode == Mode::Velocity && matches!(self.safe, SafeAction::GoTo(_)) {
@@ -262,6 +279,26 @@ fn above_zero_time<'de, D: Deserializer<'de>>(d: D) -> Result<Nanos, D::Error> {
         )));
     }
     Ok(time)
+}
+
+fn above_zero_to_an_hour<'de, D: Deserializer<'de>>(d: D) -> Result<Nanos, D::Error> {
+    let time = above_zero_time(d)?;
+    if time > Nanos::from_secs(3600) {
+        return Err(D::Error::custom(format!(
+            "{time} is too long to wait: write at most an hour"
+        )));
+    }
+    Ok(time)
+}
+
+fn finite<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<f32>>, D::Error> {
+    let values: Vec<f32> = serde::Deserialize::deserialize(d)?;
+    match values.iter().find(|v| !v.is_finite()) {
+        Some(value) => Err(D::Error::custom(format!(
+            "{value} is not a position: the numbers must be finite"
+        ))),
+        None => Ok(Some(values)),
+    }
 }
 
 fn range_count<'de, D: Deserializer<'de>>(d: D) -> Result<f32, D::Error> {

@@ -15,6 +15,9 @@ pub mod ladder;
 // One tick: chunk in, action out.
 pub mod player;
 
+// Where the joints are before the first tick.
+pub mod start;
+
 // The stage.
 pub mod stage;
 

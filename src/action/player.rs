@@ -45,18 +45,27 @@ pub struct Player {
     ladder: Ladder,
     schedule: Schedule,
     joints: [Motion; DOF_MAX],
+    /// How long the start position may be waited for; None: it is known.
+    awaits_start: Option<Nanos>,
+    start_within: Nanos,
+    /// The rung of the last action.
+    told: Rung,
     frame_seq: u64,
     counters: Arc<ActionCounters>,
 }
 
 impl Player {
-    /// `start` is where the joints are now, `dof` values (radian); empty means all zero. In velocity mode the
-    /// robot is taken to be at rest and `start` is not looked at.
+    /// `start` is where the joints are now, `dof` values (radian), unless the configuration says it; empty means
+    /// all zero, which is for simulations only: a real robot would be told to jump there, so see
+    /// [`await_start`](Self::await_start). In velocity mode the robot is taken to be at rest and `start` is not
+    /// looked at.
     pub fn new(config: &ActionConfig, dof: u8, start: &[f32]) -> Result<Self> {
         config.check(dof)?;
         let limits = JointLimits::of(config, dof)?;
         let joints = match config.mode {
-            Mode::Position => start_positions(start, dof, &limits)?,
+            Mode::Position => {
+                start_positions(config.start.as_deref().unwrap_or(start), dof, &limits)?
+            }
             Mode::Velocity => [Motion::default(); DOF_MAX],
         };
         let safe = match &config.safe {
@@ -82,9 +91,36 @@ impl Player {
             ladder: Ladder::new(timeouts, config.latch),
             schedule: Schedule::new(dof),
             joints,
+            awaits_start: None,
+            start_within: config.start_within,
+            told: Rung::Hold,
             frame_seq: 0,
             counters: Arc::new(ActionCounters::default()),
         })
+    }
+
+    /// Nothing may be commanded before the first sensor has said where the joints are. The pipeline sees to it
+    /// ([`start`](super::start)).
+    pub fn await_start(&mut self) {
+        self.awaits_start = (self.mode == Mode::Position).then_some(self.start_within);
+    }
+
+    /// How long the start position may be waited for; None when it is known.
+    pub fn awaits_start(&self) -> Option<Nanos> {
+        self.awaits_start
+    }
+
+    /// The joints are there now, at rest (radian). Values past the robot's joints are not looked at.
+    ///
+    /// # Errors
+    /// Fewer values than joints, or one outside its limits.
+    pub fn start_at(&mut self, position: &[f32]) -> Result<()> {
+        let position = position.get(..usize::from(self.dof)).unwrap_or(position);
+        if self.mode == Mode::Position {
+            self.joints = start_positions(position, self.dof, &self.limits)?;
+        }
+        self.awaits_start = None;
+        Ok(())
     }
 
     /// Time between ticks.
@@ -135,7 +171,7 @@ impl Player {
     }
 
     /// An operator says that it may go on after a safe stop. False when it was not stopped, or the run ends.
-    /// It holds until a new chunk comes.
+    /// It holds until a new chunk comes. In a run it is SIGUSR1 that says so.
     pub fn reset(&mut self) -> bool {
         self.ladder.reset()
     }
@@ -145,7 +181,7 @@ impl Player {
     pub fn tick(&mut self, tick: u64, at: MonoTime, newest: Option<&Chunk>) -> Played {
         let refused = newest.and_then(|chunk| self.offer(chunk, at).err());
         let begins = self.schedule.advance(at);
-        let before = self.ladder.rung();
+        debug_assert!(self.awaits_start.is_none(), "the joints' place is unknown");
         let playing = self.schedule.playing().map(|chunk| Playing {
             age: at - chunk.trace.at(Mark::Captured),
             ended: runs_out(chunk) <= at,
@@ -158,6 +194,7 @@ impl Player {
             Rung::SafeStop => self.stop(),
         };
         let first_of = self.first_of(rung);
+        let before = std::mem::replace(&mut self.told, rung);
         let change = (rung != before).then_some((before, rung));
         self.count(rung, change, limited);
         Played {
@@ -313,7 +350,10 @@ fn start_positions(
     if !start.is_empty() && start.len() != usize::from(dof) {
         return Err(Fault::new(
             Kind::Config,
-            format!("the start position has {} values", start.len()),
+            format!(
+                "the start position (action.start, or the first sensor's reading) has {} values",
+                start.len()
+            ),
             format!("the policy has {dof} joints"),
             "give one position a joint, or check that the sensor is the one of this robot",
         ));

@@ -9,6 +9,7 @@ use crate::action::player::Player;
 use crate::action::{Chunk, Sink};
 use crate::clock;
 use crate::link::{EveryWriter, NewestReader};
+use crate::rt::signal;
 use crate::rt::stop::Stop;
 use crate::rt::thread::Context;
 use crate::rt::wait::WaitPolicy;
@@ -25,6 +26,8 @@ pub struct ActionStage {
     chunks_home: EveryWriter<Box<Chunk>>,
     /// Capture time of the frame behind the chunk that is played.
     captured: MonoTime,
+    /// Operator's resets that have been obeyed, or came too early.
+    resets: u32,
     probe: Probe,
 }
 
@@ -42,6 +45,7 @@ impl ActionStage {
             chunks,
             chunks_home,
             captured: MonoTime::ZERO,
+            resets: signal::resets(),
             probe,
         }
     }
@@ -60,6 +64,7 @@ impl ActionStage {
             self.wait_until(context.wait, scheduled);
             let begin = clock::now();
             context.beat.strike(begin);
+            self.obey_operator();
             self.beat(tick, scheduled, begin, missed);
             if stop.asked() {
                 if stopping == 0 {
@@ -75,6 +80,15 @@ impl ActionStage {
         }
         context.unseal();
         self.sink
+    }
+
+    fn obey_operator(&mut self) {
+        let resets = signal::resets();
+        if resets != self.resets {
+            self.resets = resets;
+            // Where nothing was stopped, or the run ends, there is nothing to reset.
+            self.player.reset();
+        }
     }
 
     fn beat(&mut self, tick: u64, scheduled: MonoTime, begin: MonoTime, missed: u32) {

@@ -5,7 +5,8 @@
 
 use crate::action::Chunk;
 use crate::error::StepError;
-use crate::policy::{Aligned, Explainer, Phase, Policy, PolicyStatus};
+use crate::policy::{Aligned, Explainer, Phase, Policy, PolicyStatus, StateStatus};
+use crate::sensor::DOF_MAX;
 use crate::units::Nanos;
 
 /// Steps of its chunks: long enough that the ladder stays on fresh between two frames of 10 a second.
@@ -15,12 +16,31 @@ const STEPS: usize = 20;
 #[derive(Clone, Debug)]
 pub struct Still {
     dof: u8,
+    /// What is commanded while no sensor reports; None: nothing.
+    unreported: Option<[f32; DOF_MAX]>,
 }
 
 impl Still {
-    /// `dof` values an action; those that no sensor reports are 0.
+    /// `dof` values an action, all 0 while no sensor reports: for runs that only measure.
     pub fn new(dof: u8) -> Self {
-        Self { dof }
+        Self::at(dof, &[])
+    }
+
+    /// While no sensor reports, this position (radian); values that it lacks are 0.
+    pub fn at(dof: u8, position: &[f32]) -> Self {
+        let value = |j| position.get(j).copied().unwrap_or(0.0);
+        Self {
+            dof,
+            unreported: Some(std::array::from_fn(value)),
+        }
+    }
+
+    /// While no sensor reports, nothing: the robot holds where it is.
+    pub fn where_reported(dof: u8) -> Self {
+        Self {
+            dof,
+            unreported: None,
+        }
     }
 }
 
@@ -34,9 +54,14 @@ impl Policy for Still {
     }
 
     fn decide(&mut self, set: &Aligned<'_>, chunk: &mut Chunk) -> Result<(), StepError> {
+        let values = match (set.state.status, self.unreported) {
+            (StateStatus::Missing, None) => return Ok(()),
+            (StateStatus::Missing, Some(values)) => values,
+            _ => set.state.values,
+        };
         chunk.begin = set.now;
         chunk.step = Nanos::from_millis(10);
-        (0..STEPS).try_for_each(|_| chunk.push(&set.state.values))
+        (0..STEPS).try_for_each(|_| chunk.push(&values))
     }
 
     fn status(&self) -> PolicyStatus {

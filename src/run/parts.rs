@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::action::Sink;
+use crate::action::config::Mode;
 use crate::action::player::Player;
 use crate::action::sinks::{self, SinkConfig};
 use crate::capture::Source;
@@ -31,6 +32,7 @@ use crate::policy::{Explainer, Policy, PolicyStatus};
 use crate::rt::plan::{Machine, Plan};
 use crate::rt::wait::Bell;
 use crate::scene::{Scene, SceneTruth};
+use crate::sensor::config::SensorAddress;
 use crate::sensor::{self, SensorSource};
 use crate::units::{MonoTime, Nanos};
 
@@ -68,6 +70,7 @@ pub(super) struct Opened {
 /// Opens everything that the configuration names. Fetches models that are missing.
 pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
     let kind = config.camera.source.kind;
+    let awaits_start = awaits_start(config)?;
     models::ensure_files(&models_used(config))?;
     let dir = models::cache_dir();
 
@@ -94,7 +97,10 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
         (None, Some(sink)) => sink,
         (sink, _) => sinks::open(&sink.clone().unwrap_or_default(), dof, config.action.rate)?,
     };
-    let player = Player::new(&config.action, dof, &start_position(truth.as_ref()))?;
+    let mut player = Player::new(&config.action, dof, &start_position(truth.as_ref()))?;
+    if awaits_start {
+        player.await_start();
+    }
     let (language, heard) = open_language(config, args, kind)?;
     Ok(Opened {
         source: source.describe(),
@@ -299,7 +305,7 @@ fn open_policy(
     encoder: &dyn Encoder,
 ) -> Result<Box<dyn Policy>> {
     match config.policy.name {
-        PolicyName::Still => Ok(Box::new(Still::new(STILL_DOF))),
+        PolicyName::Still => Ok(Box::new(still(config))),
         PolicyName::Gaze => Ok(Box::new(Gaze::open(
             &config.policy.gaze,
             models,
@@ -307,6 +313,16 @@ fn open_policy(
             lens,
             encoder.shape(),
         )?)),
+    }
+}
+
+/// Where a sensor could say where the joints are, silence means that nobody knows.
+fn still(config: &Config) -> Still {
+    let sensors = !config.sensor.is_empty() || config.camera.source.kind == SourceKind::Scene;
+    match &config.action.start {
+        _ if sensors => Still::where_reported(STILL_DOF),
+        Some(start) => Still::at(STILL_DOF, start),
+        None => Still::new(STILL_DOF),
     }
 }
 
@@ -319,7 +335,33 @@ fn lens(config: &Config, format: &FrameFormat, scene: Option<&SceneEnds>) -> Len
     Lens::new(across, f64::from(format.width) / f64::from(format.height))
 }
 
-/// Where the joints are as the run begins.
+/// Whether the first sensor must say where the joints are before anything is commanded. In position mode the first
+/// command is a position, and a robot that is elsewhere jumps there. Files and nothing at all cannot be hurt.
+fn awaits_start(config: &Config) -> Result<bool> {
+    if config.action.mode == Mode::Velocity || config.action.start.is_some() {
+        return Ok(false);
+    }
+    let robot = config.sink.as_ref().filter(|sink| sink.reaches_a_robot());
+    let scene = config.camera.source.kind == SourceKind::Scene;
+    let why = match config.sensor.first().map(|sensor| &sensor.source) {
+        _ if scene => "the scene's joints are not the robot's",
+        Some(SensorAddress::Csv(_)) => "a recording does not say where the joints are now",
+        Some(_) => return Ok(true),
+        None => "there is no sensor",
+    };
+    if robot.is_none() {
+        return Ok(false);
+    }
+    Err(Fault::new(
+        Kind::Config,
+        "neither action.start nor a sensor says where the robot's joints are",
+        format!("{why}, and the first position commanded would make the robot jump"),
+        "add a [[sensor]] that reports the joint positions, or write them into action.start; use the sink \"null\" or \
+         \"json:PATH\" to see the actions without a robot",
+    ))
+}
+
+/// Where the joints are as the run begins, if the scene knows it.
 fn start_position(truth: Option<&SceneTruth>) -> Vec<f32> {
     let pose = truth.map(SceneTruth::pose);
     #[expect(

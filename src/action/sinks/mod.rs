@@ -49,6 +49,16 @@ pub enum Form {
     Json,
 }
 
+impl SinkConfig {
+    /// False where nothing can be hurt: actions go nowhere, or into a file.
+    pub fn reaches_a_robot(&self) -> bool {
+        match self {
+            Self::Null | Self::JsonLines(_) => false,
+            Self::Udp(..) | Self::Unix(..) | Self::Serial(..) => true,
+        }
+    }
+}
+
 impl FromStr for SinkConfig {
     type Err = String;
 
