@@ -125,10 +125,10 @@ impl Pipeline {
         // Memory: the frames' slots belong to the source; feature maps are made here and circulate.
         let maps = feature_maps(&*encoder, &source.format());
 
-        // Bells: one for each thread that waits for a link. Nobody waits on the silent one: what is passed
-        // with it is read when the thread comes around.
+        // Bells: one for each thread that waits for a link. What is passed with the silent one is read when the
+        // thread comes around.
         let (capture_bell, features_bell, fusion_bell) = (Bell::new(), Bell::new(), Bell::new());
-        let silent = Bell::new();
+        let silent = Bell::silent();
 
         // Side inputs of fusion.
         let (instructions_in, instructions) = link::newest::<Instruction>(&silent);
@@ -185,7 +185,7 @@ impl Pipeline {
         );
         let fusion_count = fusion.count();
         let mut fusion_thread = None;
-        let to_fusion: Next<Features> = if plan.layout == Layout::Apart {
+        let to_fusion: Next<Box<Features>> = if plan.layout == Layout::Apart {
             let (next, inlet) = join(lossless, MAP_COUNT, &fusion_bell);
             fusion_thread = Some((inlet, fusion));
             next
@@ -354,7 +354,8 @@ fn join<T: Send>(lossless: bool, capacity: usize, bell: &Bell) -> (Next<T>, Inle
     }
 }
 
-fn feature_maps(encoder: &dyn Encoder, format: &FrameFormat) -> Vec<Features> {
+#[expect(clippy::vec_box, reason = "the boxes are what circulates")]
+fn feature_maps(encoder: &dyn Encoder, format: &FrameFormat) -> Vec<Box<Features>> {
     let meta = FrameMeta {
         seq: 0,
         source_index: 0,
@@ -368,11 +369,11 @@ fn feature_maps(encoder: &dyn Encoder, format: &FrameFormat) -> Vec<Features> {
     (0..MAP_COUNT)
         .map(|_| {
             let map = FeatureMap::new(encoder.shape());
-            Features {
+            Box::new(Features {
                 trace: Trace::default(),
                 meta,
                 map,
-            }
+            })
         })
         .collect()
 }

@@ -21,6 +21,11 @@ pub trait Step<T>: Send {
 
     /// Called at least every [`IDLE_TURN`] also when nothing comes: side inputs are read here.
     fn idle(&mut self, now: MonoTime);
+
+    /// Called shortly before an item is due, by a thread that has time until then: touches the memory that the step will
+    /// need, so that it is in the caches when the item comes. Changes nothing that can be seen. With 33 ms between frames
+    /// everything is cold otherwise, and the way of a 1080p frame without its encoder takes 8 us instead of 3.
+    fn rehearse(&mut self);
 }
 
 /// What became of a stage's items. One writer: the stage.
@@ -73,6 +78,15 @@ impl<T: Send> Next<T> {
         }
     }
 
+    /// See [`Step::rehearse`].
+    pub fn rehearse(&mut self) {
+        match self {
+            Self::Call(step, _) => step.rehearse(),
+            Self::Newest(writer) => touch(writer.is_abandoned()),
+            Self::Every(writer) => touch(writer.has_room()),
+        }
+    }
+
     /// As in the report: `call`, `newest` or `every`.
     pub fn policy(&self) -> &'static str {
         match self {
@@ -89,6 +103,11 @@ impl<T: Send> Next<T> {
             Self::Every(writer) => writer.count(),
         }
     }
+}
+
+/// For rehearsals: what was read to get this answer is in the caches now, though nobody asks for the answer.
+pub fn touch(answer: bool) {
+    std::hint::black_box(answer);
 }
 
 /// The reading end of a link, whatever its policy.
@@ -146,9 +165,15 @@ pub fn run_from_link<T>(
             break;
         } else {
             step.idle(now);
-            bell.wait(context.wait, due, now + IDLE_TURN, || {
-                !inlet.is_empty() || inlet.is_abandoned()
-            });
+            let ready = || !inlet.is_empty() || inlet.is_abandoned();
+            let deadline = now + IDLE_TURN;
+            if let Some(near) = context.wait.near(due)
+                && near > now
+                && !bell.sleep(near.min(deadline), ready)
+            {
+                step.rehearse();
+            }
+            bell.wait(context.wait, due, deadline, ready);
         }
     }
     context.unseal();

@@ -1,7 +1,7 @@
 //! The capture stage: waits for the camera, takes its newest frame, hands it on, takes slots home.
 //!
 //! Thread: capture. Allocates: when built. Blocks: only in `Source::wait`. Locks: no.
-//! Syscalls: the source's (poll and ioctl for a camera), `clock_nanosleep` when the wait is timed.
+//! Syscalls: the source's (poll and ioctl for a camera).
 
 use crate::capture::{Readiness, Source};
 use crate::clock;
@@ -119,16 +119,21 @@ impl CaptureStage {
 
     fn wait(&mut self, policy: WaitPolicy, now: MonoTime) -> Result<Readiness, StepError> {
         let deadline = now + IDLE_TURN;
-        let (sleep_until, spin_until) = match (policy, self.due) {
-            (WaitPolicy::Spin, _) => (MonoTime::ZERO, deadline),
-            (WaitPolicy::Timed { lead, late }, Some(due)) => {
-                ((due - lead).min(deadline), (due + late).min(deadline))
+        if let Some(near) = policy.near(self.due)
+            && near > now
+        {
+            // In the source, so that a frame that comes early is not left lying.
+            let found = self.source.wait(near.min(deadline))?;
+            if found != Readiness::TimedOut {
+                return Ok(found);
             }
-            _ => (MonoTime::ZERO, MonoTime::ZERO),
-        };
-        if sleep_until > now {
-            clock::sleep_until(sleep_until);
+            self.next.rehearse();
         }
+        let spin_until = match (policy, self.due) {
+            (WaitPolicy::Spin, _) => deadline,
+            (WaitPolicy::Timed { late, .. }, Some(due)) => (due + late).min(deadline),
+            _ => MonoTime::ZERO,
+        };
         // BOUND: until `spin_until`, which is at most the deadline.
         while clock::now() < spin_until {
             let found = self.source.wait(MonoTime::ZERO)?;

@@ -11,7 +11,7 @@ use crate::frame::FrameMeta;
 use crate::link::{EveryReader, EveryWriter};
 use crate::rt::sync::Arc;
 use crate::slot::{Empty, Slot};
-use crate::stage::{Next, StageCount, Step};
+use crate::stage::{Next, StageCount, Step, touch};
 use crate::telemetry::probe::Probe;
 use crate::telemetry::record::{self, Outcome, Record};
 use crate::telemetry::trace::{Mark, Stage, Trace};
@@ -21,8 +21,8 @@ use crate::units::MonoTime;
 // BOUND: 1 being filled + 1 in the link + 1 being read + 1 on its way home.
 pub const MAP_COUNT: usize = 4;
 
-/// A feature map on its way, with the description of its frame. The map's values stay where they are: only
-/// this description moves, and the maps are recycled.
+/// A feature map on its way, with the description of its frame. Boxed where it moves: only its address goes from
+/// stage to stage, and the boxes are recycled.
 #[derive(Debug)]
 pub struct Features {
     pub trace: Trace,
@@ -34,10 +34,11 @@ pub struct Features {
 pub struct FeaturesStage {
     encoder: Box<dyn Encoder>,
     /// Maps ready to be filled; never more than `MAP_COUNT`, so it never grows.
-    free: Vec<Features>,
-    maps_home: EveryReader<Features>,
+    #[expect(clippy::vec_box, reason = "the boxes are what circulates")]
+    free: Vec<Box<Features>>,
+    maps_home: EveryReader<Box<Features>>,
     slots_home: EveryWriter<Slot<Empty>>,
-    next: Next<Features>,
+    next: Next<Box<Features>>,
     count: Arc<StageCount>,
     probe: Probe,
 }
@@ -45,10 +46,10 @@ pub struct FeaturesStage {
 impl FeaturesStage {
     pub fn new(
         encoder: Box<dyn Encoder>,
-        free: Vec<Features>,
-        maps_home: EveryReader<Features>,
+        free: Vec<Box<Features>>,
+        maps_home: EveryReader<Box<Features>>,
         slots_home: EveryWriter<Slot<Empty>>,
-        next: Next<Features>,
+        next: Next<Box<Features>>,
         probe: Probe,
     ) -> Self {
         let count = Arc::default();
@@ -67,7 +68,7 @@ impl FeaturesStage {
         Arc::clone(&self.count)
     }
 
-    fn free_map(&mut self) -> Option<Features> {
+    fn free_map(&mut self) -> Option<Box<Features>> {
         // BOUND: MAP_COUNT maps exist.
         while let Some(map) = self.maps_home.pop() {
             self.free.push(map);
@@ -146,5 +147,13 @@ impl Step<Frame> for FeaturesStage {
 
     fn idle(&mut self, now: MonoTime) {
         self.next.idle(now);
+    }
+
+    fn rehearse(&mut self) {
+        if let Some(map) = self.free_map() {
+            self.free.push(map);
+        }
+        touch(self.slots_home.has_room());
+        self.next.rehearse();
     }
 }

@@ -14,7 +14,7 @@ use crate::link::{EveryReader, EveryWriter, NewestReader, NewestWriter};
 use crate::policy::{Aligned, Policy, PolicyStatus, State, StateStatus};
 use crate::rt::sync::Arc;
 use crate::sensor::{DOF_MAX, Reading};
-use crate::stage::{StageCount, Step};
+use crate::stage::{StageCount, Step, touch};
 use crate::telemetry::probe::Probe;
 use crate::telemetry::record::{self, Outcome, Record};
 use crate::telemetry::trace::{Mark, Stage};
@@ -41,7 +41,7 @@ pub struct FusionStage {
     chunks_home: EveryReader<Box<Chunk>>,
     /// Chunks ready to be filled; never more than `CHUNK_COUNT`, so it never grows.
     free: Vec<Box<Chunk>>,
-    maps_home: EveryWriter<Features>,
+    maps_home: EveryWriter<Box<Features>>,
     status: PolicyStatus,
     count: Arc<StageCount>,
     probe: Probe,
@@ -54,7 +54,7 @@ impl FusionStage {
         instructions: NewestReader<Instruction>,
         chunks: NewestWriter<Box<Chunk>>,
         chunks_home: EveryReader<Box<Chunk>>,
-        maps_home: EveryWriter<Features>,
+        maps_home: EveryWriter<Box<Features>>,
         probe: Probe,
     ) -> Self {
         let free = (0..CHUNK_COUNT)
@@ -167,8 +167,8 @@ impl FusionStage {
     }
 }
 
-impl Step<Features> for FusionStage {
-    fn step(&mut self, features: Features) {
+impl Step<Box<Features>> for FusionStage {
+    fn step(&mut self, features: Box<Features>) {
         let begin = clock::now();
         self.read_side_inputs();
         let (end, outcome) = self.decide(&features, begin);
@@ -195,5 +195,15 @@ impl Step<Features> for FusionStage {
 
     fn idle(&mut self, _now: MonoTime) {
         self.read_side_inputs();
+    }
+
+    fn rehearse(&mut self) {
+        self.read_side_inputs();
+        if let Some(mut chunk) = self.free_chunk() {
+            chunk.clear();
+            self.free.push(chunk);
+        }
+        touch(self.chunks.is_abandoned());
+        touch(self.maps_home.has_room());
     }
 }

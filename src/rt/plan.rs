@@ -45,13 +45,14 @@ pub enum Layout {
 pub struct ThreadsConfig {
     /// `"auto"` (default), `"together"`, `"capture-apart"`, `"apart"`.
     pub layout: Layout,
-    /// Cores for the way of a frame. Default: the isolated cores, else the last ones, leaving core 0.
+    /// Cores for the way of a frame and the action clock. Default: the isolated cores, else the last two or three.
     #[serde(deserialize_with = "core_list")]
     pub cores: Option<Vec<usize>>,
-    /// Cores for everything else. Default: the cores that the way does not use.
+    /// Cores for everything else. Default: the cores that the way does not use, else the first.
     #[serde(deserialize_with = "core_list")]
     pub housekeeping: Option<Vec<usize>>,
-    /// `"auto"` (default: park, timed for the action clock), `"park"`, `"timed"`, `"spin"`.
+    /// `"auto"` (default: timed; the action clock sleeps where it shares a core with frames), `"park"`, `"timed"`,
+    /// `"spin"` (needs a core for each thread of frames and one for the action clock).
     pub wait: WaitChoice,
     /// `SCHED_FIFO` priority of the action thread, 3..=99; the other threads of the way are below it. Default 80.
     pub priority: Priority,
@@ -185,8 +186,9 @@ pub fn parse_core_list(text: &str) -> Vec<usize> {
 
 /// Spin before parking: a hand-over that comes within this time costs no system call.
 const PARK_SPIN: Nanos = Nanos::from_micros(20);
-/// How early a timed wait wakes: above the 20-50 us that an idle core needs to wake.
-const TIMED_LEAD: Nanos = Nanos::from_micros(80);
+/// How early a timed wait wakes: above the 20-50 us that an idle core needs to wake (150 us at times in a virtual
+/// machine), and what touching the memory of the next step takes. At 30 frames a second it is 1 % of a core.
+const TIMED_LEAD: Nanos = Nanos::from_micros(250);
 /// How long a timed wait spins past the expected instant: the jitter of a camera's frames.
 const TIMED_LATE: Nanos = Nanos::from_micros(300);
 
@@ -203,7 +205,6 @@ impl Plan {
         let (layout, mut why) = choose_layout(config.layout, work, period);
         let (way, housekeeping) = choose_cores(config, machine, &mut why);
         let rt = config.priority.0;
-        let core = |from_end: usize| vec![way[way.len().saturating_sub(1 + from_end)]];
         let spec = |name: &str, priority: u8, cores: Vec<usize>, wait: WaitPolicy| ThreadSpec {
             name: name.to_owned(),
             class: if fifo {
@@ -214,26 +215,35 @@ impl Plan {
             cores,
             wait,
         };
+        let core = |from_end: usize| vec![way[way.len().saturating_sub(1 + from_end)]];
+        let frame_threads: usize = match layout {
+            Layout::Together | Layout::Auto => 1,
+            // Fusion shares capture's core: both mostly wait.
+            Layout::CaptureApart | Layout::Apart => 2,
+        };
+        let beat_shares_core = frame_threads >= way.len();
         let park = WaitPolicy::Park { spin: PARK_SPIN };
+        let sleep = WaitPolicy::Park { spin: Nanos::ZERO };
         let timed = WaitPolicy::Timed {
             lead: TIMED_LEAD,
             late: TIMED_LATE,
         };
         let (frame_wait, beat_wait) = match config.wait {
-            WaitChoice::Auto => (park, timed),
-            WaitChoice::Park => (park, WaitPolicy::Park { spin: Nanos::ZERO }),
-            WaitChoice::Timed => (timed, timed),
-            WaitChoice::Spin if way.len() > 1 => (WaitPolicy::Spin, timed),
+            // A spin before each beat would keep a frame waiting that comes just then.
+            WaitChoice::Auto if beat_shares_core => (timed, sleep),
+            WaitChoice::Auto | WaitChoice::Timed => (timed, timed),
+            WaitChoice::Park => (park, sleep),
+            WaitChoice::Spin if !beat_shares_core => (WaitPolicy::Spin, timed),
             WaitChoice::Spin => {
                 let _ = writeln!(
                     why,
-                    "wait: one core for the way, so spinning would starve its other threads; timed instead."
+                    "wait: too few cores for the way, so spinning would starve its other threads; timed instead."
                 );
-                (timed, timed)
+                (timed, sleep)
             }
         };
-        // The action clock shares the last core: it needs some 10 us a beat. Capture comes above features,
-        // so that a frame is taken from the driver while an encoder works on the same core.
+        // Where the action clock has no core of its own it shares capture's: it needs some 10 us a beat. Capture comes
+        // above features, so that a frame is taken from the driver while an encoder works on the same core.
         Self {
             layout,
             capture: spec(
@@ -244,12 +254,7 @@ impl Plan {
             ),
             features: spec("features", rt - 2, core(0), frame_wait),
             fusion: spec("fusion", rt - 1, core(1), frame_wait),
-            action: spec(
-                "action",
-                rt,
-                core(usize::from(way.len() > 2) * 2),
-                beat_wait,
-            ),
+            action: spec("action", rt, core(frame_threads), beat_wait),
             sensor: spec("sensor", rt - 1, core(1), park),
             housekeeping,
             why,
@@ -299,13 +304,16 @@ fn choose_cores(
                 );
                 return machine.isolated.clone();
             }
-            // 1 core of 2, 2 of 4, 3 of 6 and more: the rest serves the kernel, the world and the reports.
-            let count = (machine.cores.len() / 2).clamp(1, 3);
+            // 2 cores of 2 to 4, 3 of 6 and more: the rest serves the kernel, the world and the reports. Of 2 cores one is
+            // the frames' alone; the action clock takes its few us a beat from housekeeping on the other, which it preempts.
+            let count = (machine.cores.len() / 2)
+                .clamp(2, 3)
+                .min(machine.cores.len());
             let way = machine.cores[machine.cores.len() - count..].to_vec();
-            let shared = if count == 1 {
-                "; one core is shared by all stages of the way"
-            } else {
-                ""
+            let shared = match machine.cores.len() {
+                1 => "; one core is shared by everything",
+                2 => "; the action clock shares the first with housekeeping",
+                _ => "",
             };
             let _ = writeln!(
                 why,
@@ -326,7 +334,7 @@ fn choose_cores(
                 .filter(|c| !way.contains(c))
                 .collect();
             if rest.is_empty() {
-                machine.cores.clone()
+                machine.cores[..1].to_vec()
             } else {
                 rest
             }

@@ -23,6 +23,16 @@ pub enum WaitPolicy {
     Timed { lead: Nanos, late: Nanos },
 }
 
+impl WaitPolicy {
+    /// When a wait for something due at `due` stops sleeping and begins to spin, if it does both.
+    pub fn near(self, due: Option<MonoTime>) -> Option<MonoTime> {
+        match (self, due) {
+            (Self::Timed { lead, .. }, Some(due)) => Some(due - lead),
+            _ => None,
+        }
+    }
+}
+
 /// Nobody waits.
 const AWAKE: u32 = 0;
 /// The owner sleeps, or is about to: ring with a system call.
@@ -31,7 +41,8 @@ const PARKED: u32 = 1;
 /// Wakes one thread. Cloned to everyone who passes that thread something.
 #[derive(Clone, Debug)]
 pub struct Bell {
-    state: Arc<AtomicU32>,
+    /// None: nobody ever sleeps on it.
+    state: Option<Arc<AtomicU32>>,
 }
 
 impl Default for Bell {
@@ -43,19 +54,31 @@ impl Default for Bell {
 impl Bell {
     pub fn new() -> Self {
         Self {
-            state: Arc::new(AtomicU32::new(AWAKE)),
+            state: Some(Arc::new(AtomicU32::new(AWAKE))),
         }
+    }
+
+    /// A bell that nobody sleeps on, for what is read when its reader comes around anyway. Ringing it costs nothing.
+    pub fn silent() -> Self {
+        Self { state: None }
     }
 
     /// Wakes the owner if it sleeps. Call after the item has been made visible.
     pub fn ring(&self) {
+        let Some(state) = &self.state else { return };
         // ORDERING(bell): AcqRel read-modify-write. It pairs with the owner's swaps in `park_until`. The word is
         // only ever changed by read-modify-writes, so they are totally ordered and each acquires all before
         // it: if ours comes before the owner's swap to PARKED, the owner's last look sees the item; if it
         // comes after, we read PARKED and wake. A plain load here would need a SeqCst fence for the same proof.
-        if self.state.swap(AWAKE, Ordering::AcqRel) == PARKED {
-            futex::wake(&self.state);
+        if state.swap(AWAKE, Ordering::AcqRel) == PARKED {
+            futex::wake(state);
         }
+    }
+
+    /// Sleeps until rung with `ready` true, or until `deadline`. Returns what `ready` said last. Only the owner of the
+    /// bell may call this.
+    pub fn sleep(&self, deadline: MonoTime, mut ready: impl FnMut() -> bool) -> bool {
+        self.park_until(deadline, &mut ready)
     }
 
     /// Waits until `ready` says so, or until `deadline`. `due` is when the next item is expected, if
@@ -73,9 +96,9 @@ impl Bell {
         let spin_end = match policy {
             WaitPolicy::Spin => deadline,
             WaitPolicy::Park { spin } => (clock::now() + spin).min(deadline),
-            WaitPolicy::Timed { lead, late } => match due {
-                Some(due) => {
-                    if self.park_until((due - lead).min(deadline), &mut ready) {
+            WaitPolicy::Timed { late, .. } => match policy.near(due).zip(due) {
+                Some((near, due)) => {
+                    if self.park_until(near.min(deadline), &mut ready) {
                         return true;
                     }
                     (due + late).min(deadline)
@@ -97,19 +120,23 @@ impl Bell {
 
     /// Sleeps until rung with `ready` true, or until `deadline`.
     fn park_until(&self, deadline: MonoTime, ready: &mut impl FnMut() -> bool) -> bool {
+        let Some(state) = &self.state else {
+            clock::sleep_until(deadline);
+            return ready();
+        };
         // BOUND: ends at the deadline; each turn but the last was ended by a ring or a signal.
         loop {
             // ORDERING(bell): AcqRel, see `ring`.
-            self.state.swap(PARKED, Ordering::AcqRel);
+            state.swap(PARKED, Ordering::AcqRel);
             let is_ready = ready();
             if is_ready || clock::now() >= deadline {
                 // ORDERING(bell): AcqRel, see `ring`. A plain store here would hide a ring that came since the
                 // swap above: the next swap to PARKED would read our own store, acquire nothing, and its last
                 // look could miss what that ring announced (found by `tests/loom`).
-                self.state.swap(AWAKE, Ordering::AcqRel);
+                state.swap(AWAKE, Ordering::AcqRel);
                 return is_ready;
             }
-            futex::wait(&self.state, PARKED, deadline);
+            futex::wait(state, PARKED, deadline);
         }
     }
 }

@@ -387,7 +387,7 @@ fn open_language(
         .instruct
         .clone()
         .or_else(|| (kind == SourceKind::Scene && silent).then(|| SCENE_INSTRUCTION.to_owned()));
-    let (heard_in, heard) = link::every(HEARD, &Bell::new());
+    let (heard_in, heard) = link::every(HEARD, &Bell::silent());
     let language = Language::open(&config.language, initial)?.with_heard(heard_in);
     Ok((
         Box::new(move |out, stop| {

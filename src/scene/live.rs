@@ -73,7 +73,7 @@ impl Scene {
                 "free memory, or choose a smaller `width` and `height` in [camera.scene]",
             )
         })?;
-        let (capture_bell, sensor_bell, nobody) = (Bell::new(), Bell::new(), Bell::new());
+        let (capture_bell, sensor_bell, nobody) = (Bell::new(), Bell::new(), Bell::silent());
         let (frames_in, frames_out) = link::newest(&capture_bell);
         // As many as there are slots, so a slot that comes home always fits.
         let (slots_in, slots_out) = link::every(config.slots as usize, &nobody);

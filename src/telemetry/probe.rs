@@ -22,9 +22,8 @@ pub struct Probe {
 
 /// A probe and the end that the collector reads.
 pub(super) fn probe(capacity: usize) -> (Probe, EveryReader<Record>) {
-    // Nobody sleeps on this bell: the collector comes by in its own time. So a ring of it is one
-    // uncontended swap, and never a system call.
-    let (ring, reader) = link::every(capacity, &Bell::new());
+    // The collector comes by in its own time.
+    let (ring, reader) = link::every(capacity, &Bell::silent());
     (Probe { ring }, reader)
 }
 

@@ -54,7 +54,7 @@ impl JsonLines {
             (name, Box::new(BufWriter::new(file)))
         };
         // Nobody sleeps on this bell, so the action thread never makes a system call to ring it.
-        let (link, actions) = link::every(WAITING_MAX, &Bell::new());
+        let (link, actions) = link::every(WAITING_MAX, &Bell::silent());
         let place = name.clone();
         let writer = rt::thread::housekeeping("json-lines", move || {
             if let Err(e) = copy(actions, out) {

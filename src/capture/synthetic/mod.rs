@@ -63,6 +63,16 @@ impl Picture {
     }
 }
 
+/// All that a driver would have done by the time the frame is due.
+#[derive(Debug)]
+struct Prepared {
+    /// The picture is in it.
+    slot: Slot<Empty>,
+    meta: FrameMeta,
+    /// The exposure after this one.
+    following: Option<Exposure>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct SyntheticSource {
@@ -73,8 +83,8 @@ pub struct SyntheticSource {
     schedule: Schedule,
     /// The exposure that comes next; None before the start and after the end.
     next: Option<Exposure>,
-    /// A slot in which `next` is already drawn.
-    prepared: Option<Slot<Empty>>,
+    /// `next`, drawn ahead of its time.
+    prepared: Option<Prepared>,
     free: Vec<Slot<Empty>>,
     /// Delivered and not taken; oldest first.
     ready: VecDeque<Slot<Filled>>,
@@ -147,7 +157,11 @@ impl SyntheticSource {
             && let Some(mut slot) = self.free.pop()
         {
             self.draw(&mut slot, &exposure);
-            self.prepared = Some(slot);
+            self.prepared = Some(Prepared {
+                slot,
+                meta: self.describe_frame(&exposure),
+                following: self.schedule.next(exposure.due),
+            });
         }
     }
 
@@ -171,21 +185,29 @@ impl SyntheticSource {
             if fastest && (self.free.is_empty() || !self.ready.is_empty()) {
                 return;
             }
-            self.expose(exposure, now);
-            self.next = self.schedule.next(now);
+            self.next = match self.prepared.take() {
+                Some(ahead) => {
+                    self.counters.produced.add(1);
+                    self.counters.gaps.add(u64::from(exposure.gap));
+                    self.deliver(ahead.slot, &exposure, ahead.meta);
+                    ahead.following
+                }
+                None => {
+                    self.expose(exposure, now);
+                    self.schedule.next(now)
+                }
+            };
             if fastest {
                 return;
             }
         }
     }
 
-    /// One exposure is over: it is delivered into a slot, or lost.
+    /// An exposure that was not drawn ahead is over: it is delivered into a slot, or lost.
     fn expose(&mut self, mut exposure: Exposure, now: MonoTime) {
         self.counters.produced.add(1);
         self.counters.gaps.add(u64::from(exposure.gap));
-        let prepared = self.prepared.take();
-        let is_drawn = prepared.is_some();
-        let Some(mut slot) = prepared.or_else(|| self.free.pop()) else {
+        let Some(mut slot) = self.free.pop() else {
             self.counters.no_slot.add(1);
             return;
         };
@@ -195,10 +217,12 @@ impl SyntheticSource {
                 _ => now,
             };
         }
-        if !is_drawn {
-            self.draw(&mut slot, &exposure);
-        }
+        self.draw(&mut slot, &exposure);
         let meta = self.describe_frame(&exposure);
+        self.deliver(slot, &exposure, meta);
+    }
+
+    fn deliver(&mut self, slot: Slot<Empty>, exposure: &Exposure, meta: FrameMeta) {
         self.last = Some((exposure.seq, exposure.captured));
         self.counters.error_flagged.add(u64::from(meta.marks.error));
         self.counters.short.add(u64::from(meta.marks.short));
@@ -348,7 +372,8 @@ impl Source for SyntheticSource {
     /// Frames that were ready and not taken count as drained.
     fn stop(&mut self) {
         self.next = None;
-        self.free.extend(self.prepared.take());
+        self.free
+            .extend(self.prepared.take().map(|ahead| ahead.slot));
         self.drain(0, clock::now());
     }
 
