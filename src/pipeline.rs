@@ -159,7 +159,13 @@ impl Pipeline {
         // Ways home.
         let (slots_home_in, slots_home) = link::every(slots as usize, &capture_bell);
         name("slots home", "every", slots_home_in.count());
-        let (maps_home_in, maps_home) = link::every(MAP_COUNT, &silent);
+        // Only a features stage that may not skip, with fusion on another thread, ever waits for a map.
+        let maps_bell = if lossless && plan.layout == Layout::Apart {
+            Bell::new()
+        } else {
+            Bell::silent()
+        };
+        let (maps_home_in, maps_home) = link::every(MAP_COUNT, &maps_bell);
         name("maps home", "every", maps_home_in.count());
 
         // Stages, last to first, since each is given its next.
@@ -198,6 +204,7 @@ impl Pipeline {
             encoder,
             maps,
             maps_home,
+            maps_bell,
             slots_home_in,
             to_fusion,
             collector.probe("features"),

@@ -7,7 +7,7 @@ use reflexarc::action::config::ActionConfig;
 use reflexarc::action::player::Player;
 use reflexarc::action::{Action, Chunk, Sink};
 use reflexarc::capture::synthetic::{SyntheticConfig, SyntheticSource, embedded};
-use reflexarc::capture::{Readiness, Source, SourceCounters};
+use reflexarc::capture::{Pace, Readiness, Source, SourceCounters};
 use reflexarc::clock;
 use reflexarc::error::{Fault, StepError};
 use reflexarc::features::{Encoder, FeatureMap, FeatureShape, FrameView};
@@ -37,6 +37,8 @@ enum Stall {
     Capture,
     Features,
     Fusion,
+    /// A millisecond at every frame.
+    FusionEachTime,
     Action,
 }
 
@@ -122,6 +124,9 @@ impl Source for StallingSource {
     fn give_back(&mut self, slot: Slot<Empty>) {
         self.inner.give_back(slot);
     }
+    fn drops_when_behind(&self) -> bool {
+        self.inner.drops_when_behind()
+    }
     fn next_due(&self) -> Option<MonoTime> {
         self.inner.next_due()
     }
@@ -135,7 +140,7 @@ impl Source for StallingSource {
 
 struct Stalling {
     inner: Still,
-    stall: bool,
+    stall: Stall,
 }
 
 impl Policy for Stalling {
@@ -146,8 +151,10 @@ impl Policy for Stalling {
         self.inner.dof()
     }
     fn decide(&mut self, set: &Aligned<'_>, chunk: &mut Chunk) -> Result<(), StepError> {
-        if self.stall && set.frame.seq == STALLED_FRAME {
-            stall_for(STALL);
+        match self.stall {
+            Stall::Fusion if set.frame.seq == STALLED_FRAME => stall_for(STALL),
+            Stall::FusionEachTime => stall_for(Nanos::from_millis(1)),
+            _ => {}
         }
         self.inner.decide(set, chunk)
     }
@@ -177,11 +184,12 @@ impl Sink for SlowSink {
     }
 }
 
-fn source(rate: f64, frames: u64) -> SyntheticSource {
+fn source(rate: f64, pace: Pace, frames: u64) -> SyntheticSource {
     let config = SyntheticConfig {
         width: 320,
         height: 240,
         rate: Hertz::new(rate).unwrap(),
+        pace,
         frames: Some(frames),
         ..SyntheticConfig::default()
     };
@@ -195,8 +203,12 @@ fn source(rate: f64, frames: u64) -> SyntheticSource {
 )]
 static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-/// Runs a pipeline of `frames` frames to its end; gives it back with what was measured.
 fn run(layout: Layout, rate: f64, frames: u64, stall: Stall) -> (Pipeline, Collector) {
+    run_source(layout, source(rate, Pace::RealTime, frames), stall)
+}
+
+/// Runs a pipeline to its source's end; gives it back with what was measured.
+fn run_source(layout: Layout, source: SyntheticSource, stall: Stall) -> (Pipeline, Collector) {
     let _alone = ALONE
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -209,7 +221,7 @@ fn run(layout: Layout, rate: f64, frames: u64, stall: Stall) -> (Pipeline, Colle
     let mut collector = Collector::new(clock::now(), &GoalsConfig::default());
     let parts = Parts {
         source: Box::new(StallingSource {
-            inner: source(rate, frames),
+            inner: source,
             stall: stall == Stall::Capture,
         }),
         encoder: Box::new(Checking {
@@ -219,7 +231,7 @@ fn run(layout: Layout, rate: f64, frames: u64, stall: Stall) -> (Pipeline, Colle
         }),
         policy: Box::new(Stalling {
             inner: Still::new(2),
-            stall: stall == Stall::Fusion,
+            stall,
         }),
         sensors: Vec::new(),
         history: HistoryConfig::default(),
@@ -293,6 +305,18 @@ fn every_frame_is_accounted_for_at_every_link_in_every_layout() {
             way("fusion -> action").pushed
         );
         assert!(collector.probes().all(|p| p.lost == 0));
+    }
+}
+
+#[test]
+fn no_frame_of_a_source_that_must_not_skip_fails_however_slow_a_stage_is() {
+    for layout in LAYOUTS {
+        let source = source(30.0, Pace::Fastest, 300);
+        let (pipeline, _) = run_source(layout, source, Stall::FusionEachTime);
+        for (stage, count) in &pipeline.stages {
+            assert_eq!(count.passed.get(), 300, "{layout:?}: {stage:?}");
+            assert_eq!(count.failed.get(), 0, "{layout:?}: {stage:?}");
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The features stage: camera frame in, feature map out; the frame's slot goes home as soon as it is read.
 //!
 //! Thread: features, or capture's by a plain call. Allocates: when built; the encoder may (it is counted).
-//! Blocks: no. Locks: no. Syscalls: at most one futex wake.
+//! Blocks: no, but where no frame may be lost it waits for fusion. Locks: no. Syscalls: at most one futex wake, and
+//! that wait.
 
 use crate::capture::stage::Frame;
 use crate::clock;
@@ -10,12 +11,13 @@ use crate::features::{Encoder, FeatureMap, FrameView};
 use crate::frame::FrameMeta;
 use crate::link::{EveryReader, EveryWriter};
 use crate::rt::sync::Arc;
+use crate::rt::wait::Bell;
 use crate::slot::{Empty, Slot};
 use crate::stage::{Next, StageCount, Step, touch};
 use crate::telemetry::probe::Probe;
 use crate::telemetry::record::{self, Outcome, Record};
 use crate::telemetry::trace::{Mark, Stage, Trace};
-use crate::units::MonoTime;
+use crate::units::{MonoTime, Nanos};
 
 /// Feature maps that circulate between the features and the fusion stage.
 // BOUND: 1 being filled + 1 in the link + 1 being read + 1 on its way home.
@@ -37,17 +39,24 @@ pub struct FeaturesStage {
     #[expect(clippy::vec_box, reason = "the boxes are what circulates")]
     free: Vec<Box<Features>>,
     maps_home: EveryReader<Box<Features>>,
+    /// Rung when a map comes home, if fusion has a thread of its own and no frame may be lost; else silent.
+    maps_bell: Bell,
     slots_home: EveryWriter<Slot<Empty>>,
     next: Next<Box<Features>>,
     count: Arc<StageCount>,
     probe: Probe,
 }
 
+/// How long a frame that must not be lost waits for a feature map to come home.
+// BOUND: three maps are before fusion, whose longest step (a policy of 300 ms) comes three times, and as much again.
+const MAP_WAIT: Nanos = Nanos::from_secs(2);
+
 impl FeaturesStage {
     pub fn new(
         encoder: Box<dyn Encoder>,
         free: Vec<Box<Features>>,
         maps_home: EveryReader<Box<Features>>,
+        maps_bell: Bell,
         slots_home: EveryWriter<Slot<Empty>>,
         next: Next<Box<Features>>,
         probe: Probe,
@@ -57,6 +66,7 @@ impl FeaturesStage {
             encoder,
             free,
             maps_home,
+            maps_bell,
             slots_home,
             next,
             count,
@@ -74,6 +84,18 @@ impl FeaturesStage {
             self.free.push(map);
         }
         self.free.pop()
+    }
+
+    /// A map for this frame. Where frames may be skipped there is always one: a stale map comes back at once.
+    fn take_map(&mut self) -> Option<Box<Features>> {
+        let free = self.free_map();
+        if free.is_some() || self.maps_bell.is_silent() {
+            return free;
+        }
+        let home = &self.maps_home;
+        self.maps_bell
+            .sleep(clock::now() + MAP_WAIT, || !home.is_empty());
+        self.free_map()
     }
 
     fn send_home(&mut self, slot: Slot<Empty>) {
@@ -102,7 +124,7 @@ impl Step<Frame> for FeaturesStage {
         trace.stamp(Mark::Loaded, clock::now());
         self.send_home(slot.empty());
 
-        let outcome = match (loaded, self.free_map()) {
+        let outcome = match (loaded, self.take_map()) {
             (Err(error), map) => {
                 self.free.extend(map);
                 Err(error)

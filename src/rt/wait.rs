@@ -63,6 +63,10 @@ impl Bell {
         Self { state: None }
     }
 
+    pub fn is_silent(&self) -> bool {
+        self.state.is_none()
+    }
+
     /// Wakes the owner if it sleeps. Call after the item has been made visible.
     pub fn ring(&self) {
         let Some(state) = &self.state else { return };
