@@ -3,6 +3,7 @@
 use super::lanes::Lanes;
 use super::last_index;
 use super::pack::DepthwiseFilters;
+use super::unrolled;
 
 /// One block of channels of the input: padded rows anywhere in one slice.
 #[derive(Clone, Copy, Debug)]
@@ -167,16 +168,16 @@ unsafe fn outputs<V: Lanes, const SIZE: usize, const STRIDE: usize, const COUNT:
             // SAFETY: as above.
             taps[tap] = unsafe { V::load(filter.add(tap * V::N)) };
         }
-        for tap in 0..SIZE {
-            for i in 0..COUNT {
+        unrolled!(for tap in 0..SIZE {
+            unrolled!(for i in 0..COUNT {
                 // SAFETY: column `i * STRIDE + tap` after `at` is the input of output `i` at this tap.
-                let value = unsafe { V::load(input.add((i * STRIDE + tap) * V::N)) };
+                let value = unsafe { V::load(input.wrapping_add((i * STRIDE + tap) * V::N)) };
                 sums[i] = value.mul_add(taps[tap], sums[i]);
-            }
-        }
+            });
+        });
     }
-    for i in 0..COUNT {
+    unrolled!(for i in 0..COUNT {
         // SAFETY: output `i` of these.
-        unsafe { sums[i].relu6().store(output.add(i * V::N)) };
-    }
+        unsafe { sums[i].relu6().store(output.wrapping_add(i * V::N)) };
+    });
 }

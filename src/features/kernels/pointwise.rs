@@ -4,6 +4,7 @@
 use super::lanes::Lanes;
 use super::last_index;
 use super::pack::{Packed, Panel};
+use super::unrolled;
 
 /// Floats between the windows of neighbouring outputs where the input is a picture of interleaved RGB and the
 /// stride is 2.
@@ -279,18 +280,16 @@ pub(super) unsafe fn tile<V: Lanes, const PIXELS: usize, const BLOCKS: usize, co
     tile: &Tile,
 ) {
     // SAFETY: the bias has a vector for each block.
-    let mut sums = [[unsafe { V::load(tile.bias) }; BLOCKS]; PIXELS];
+    let mut bias = [unsafe { V::load(tile.bias) }; BLOCKS];
     for block in 1..BLOCKS {
         // SAFETY: as above.
-        let bias = unsafe { V::load(tile.bias.add(block * V::N)) };
-        for pixel in 0..PIXELS {
-            sums[pixel][block] = bias;
-        }
+        bias[block] = unsafe { V::load(tile.bias.wrapping_add(block * V::N)) };
     }
+    let mut sums = [bias; PIXELS];
+    // `wrapping_add` gives the same instructions as `add`, and no checks of its own in a test build.
     let mut weights = tile.weights;
     for segment in 0..tile.segments {
-        // SAFETY: the segment is part of the walk.
-        let input = unsafe { tile.input.add(segment * tile.segment_stride) };
+        let input = tile.input.wrapping_add(segment * tile.segment_stride);
         let length = if segment + 1 == tile.segments {
             tile.last
         } else {
@@ -301,36 +300,32 @@ pub(super) unsafe fn tile<V: Lanes, const PIXELS: usize, const BLOCKS: usize, co
             let mut w = [unsafe { V::load(weights) }; BLOCKS];
             for block in 1..BLOCKS {
                 // SAFETY: as above.
-                w[block] = unsafe { V::load(weights.add(block * V::N)) };
+                w[block] = unsafe { V::load(weights.wrapping_add(block * V::N)) };
             }
-            // SAFETY: at most one past the end of the panel.
-            weights = unsafe { weights.add(BLOCKS * V::N) };
-            for pixel in 0..PIXELS {
+            weights = weights.wrapping_add(BLOCKS * V::N);
+            let input = input.wrapping_add(i);
+            unrolled!(for pixel in 0..PIXELS {
                 // SAFETY: step `i` of this segment of this pixel's window.
-                let x = unsafe { V::splat(input.add(pixel * STEP + i)) };
+                let x = unsafe { V::splat(input.wrapping_add(pixel * STEP)) };
                 for block in 0..BLOCKS {
                     sums[pixel][block] = x.mul_add(w[block], sums[pixel][block]);
                 }
-            }
+            });
         }
     }
-    if tile.relu6 {
-        for pixel in 0..PIXELS {
-            for block in 0..BLOCKS {
-                sums[pixel][block] = sums[pixel][block].relu6();
-            }
-        }
-    }
-    for pixel in 0..PIXELS {
+    unrolled!(for pixel in 0..PIXELS {
         for block in 0..BLOCKS {
             let at = tile.pixels[pixel] + block * tile.block_stride;
             let mut sum = sums[pixel][block];
+            if tile.relu6 {
+                sum = sum.relu6();
+            }
             if !tile.residual.is_null() {
                 // SAFETY: a vector of a pixel and block of this tile.
-                sum = sum.add(unsafe { V::load(tile.residual.add(at)) });
+                sum = sum.add(unsafe { V::load(tile.residual.wrapping_add(at)) });
             }
             // SAFETY: as above.
-            unsafe { sum.store(tile.output.add(at)) };
+            unsafe { sum.store(tile.output.wrapping_add(at)) };
         }
-    }
+    });
 }
