@@ -825,3 +825,21 @@ fn a_second_signal_ends_the_process_at_once() {
     assert_eq!(status.code(), Some(130), "{first}{rest}");
     place.assert_nothing_left();
 }
+
+#[test]
+fn an_instruction_that_nothing_understands_is_said_to_be_unheard() {
+    let place = Place::new();
+    let toml = place.give(
+        "still.toml",
+        b"encoder.name = \"null\"\npolicy.name = \"still\"\n",
+    );
+    let tells = |more: &[&str]| {
+        let given = ["check", "--source", "synthetic", "--config"];
+        let arguments = [&given, &[toml.to_str().unwrap()][..], more].concat();
+        let output = place.command(&arguments).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        text(&output).contains("instructions are not listened to")
+    };
+    assert!(tells(&["--instruct", "look at the cat"]));
+    assert!(!tells(&[]));
+}

@@ -21,6 +21,7 @@ use crate::error::{Fault, Kind, Result};
 use crate::features::encoders::{self, EncoderName};
 use crate::features::{Encoder, FeatureMap, FrameView};
 use crate::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource};
+use crate::language::sources::LanguageConfig;
 use crate::language::{Heard, Language};
 use crate::lens::Lens;
 use crate::link::{self, EveryReader};
@@ -63,6 +64,8 @@ pub(super) struct Opened {
     /// The time between frames, if the source goes on when nobody takes them.
     period: Option<Nanos>,
     heard: Option<EveryReader<Heard>>,
+    /// Instructions were given, and nothing understands them.
+    is_deaf: bool,
     /// Texts of the instructions heard, by number.
     pub instructions: BTreeMap<u32, String>,
 }
@@ -119,6 +122,7 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
             .rate()
             .filter(|_| source.drops_when_behind())
             .map(|rate| rate.period()),
+        is_deaf: heard.is_none() && (args.instruct.is_some() || !listens_by_default(config)),
         heard,
         instructions: BTreeMap::new(),
         parts: Some(Parts {
@@ -173,6 +177,12 @@ impl Opened {
                 .iter()
                 .map(|sensor| format!("sensor:  {sensor}")),
         );
+        if self.is_deaf {
+            lines.push(format!(
+                "language: instructions are not listened to, since the policy {} understands no words",
+                self.policy
+            ));
+        }
         lines.join("\n") + "\n"
     }
 
@@ -374,6 +384,11 @@ fn start_position(truth: Option<&SceneTruth>) -> Vec<f32> {
 /// Instructions that main has not yet taken note of.
 const HEARD: usize = 64;
 
+/// True if the configuration names no source of instructions of its own.
+fn listens_by_default(config: &Config) -> bool {
+    config.language == LanguageConfig::default()
+}
+
 fn open_language(
     config: &Config,
     args: &cli::Run,
@@ -382,7 +397,7 @@ fn open_language(
     if !understands_words(config) {
         return Ok((Box::new(|_, _| {}), None));
     }
-    let silent = config.language == crate::language::sources::LanguageConfig::default();
+    let silent = listens_by_default(config);
     let initial = args
         .instruct
         .clone()
