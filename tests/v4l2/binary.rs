@@ -168,6 +168,13 @@ fn runs_on(source: &str, least_frames: u64) {
     assert!(camera.left >= least_frames, "{camera:?}");
     assert_eq!((camera.odd["short"], camera.odd["error flag"]), (0, 0));
     assert!(report.elements.actions > 100, "{:?}", report.elements);
+    for thread in &report.threads {
+        assert_eq!(
+            thread.allocations,
+            Some(0),
+            "after its first frame: {thread:?}"
+        );
+    }
 }
 
 #[test]
