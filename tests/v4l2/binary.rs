@@ -165,7 +165,14 @@ fn runs_on(source: &str, least_frames: u64) {
     let report = Run::start(&source, NULL_ENCODER, "4s").report();
     let camera = camera(&report);
     assert!(camera.name.contains("\"vivid\""), "{}", camera.name);
-    assert!(camera.left >= least_frames, "{camera:?}");
+    assert!(
+        camera.left >= least_frames,
+        "{camera:?} {:?} {:?} {:?} {:?}",
+        report.run,
+        report.warnings,
+        report.elements,
+        report.threads
+    );
     assert_eq!((camera.odd["short"], camera.odd["error flag"]), (0, 0));
     assert!(report.elements.actions > 100, "{:?}", report.elements);
     for thread in &report.threads {
