@@ -2,6 +2,7 @@
 //! a run, stepped by a simulated clock.
 #![allow(clippy::unwrap_used)]
 
+use std::io::Write as _;
 use std::sync::OnceLock;
 
 use reflexarc::action::Chunk;
@@ -189,6 +190,11 @@ fn seeds() -> u64 {
     }
 }
 
+/// Past the test harness, which shows the output of failed tests alone: these numbers are a result.
+fn print_number(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
 #[test]
 fn what_is_named_ends_within_a_tenth_of_the_centre() {
     let count = seeds();
@@ -205,7 +211,7 @@ fn what_is_named_ends_within_a_tenth_of_the_centre() {
                 run.words()
             );
         }
-        eprintln!("success {reached}/{count} \"{text}\"");
+        print_number(&format!("gaze: success {reached}/{count} \"{text}\""));
         assert!(
             reached * 10 >= count * 9,
             "\"{text}\" reached {reached} of {count}"
@@ -242,6 +248,10 @@ fn a_known_thing_that_is_not_on_the_wall_is_searched_for_and_not_locked_on() {
         wrong += u64::from(phase != Phase::NotFound);
         eprintln!("seed {seed}: {phase:?}: {}", run.words());
     }
+    print_number(&format!(
+        "gaze: {}/{count} \"look at the submarine\" did not lock on and said why",
+        count - wrong
+    ));
     assert_eq!(
         wrong, 0,
         "locked on or still searching in {wrong} of {count}"
