@@ -18,6 +18,7 @@ mod support;
 use reflexarc::action::config::ActionConfig;
 use reflexarc::action::player::Player;
 use reflexarc::action::{Action, Sink};
+use reflexarc::capture::Count;
 use reflexarc::capture::synthetic::{SyntheticConfig, SyntheticSource};
 use reflexarc::clock;
 use reflexarc::error::StepError;
@@ -112,13 +113,17 @@ fn run(
     assert!(traces.iter().all(Trace::is_complete));
     assert!(traces.windows(2).all(|pair| pair[0].seq < pair[1].seq));
     // Those that did not come through are accounted for: drained or without a slot where the thread was kept away, or
-    // overtaken by the next frame before the beat that would have played them (at the end: no beat came).
+    // overtaken by the next frame before the beat that would have played them, in the link or in the player (at the end: no
+    // beat came).
     let lost = pipeline.source.drained.get() + pipeline.source.no_slot.get();
     let stale: u64 = pipeline.links.iter().map(|l| l.count.totals().stale).sum();
+    let player = &pipeline.player;
+    let unplayed = player.unplayed.get() + player.refused.iter().map(Count::get).sum::<u64>();
+    let gone = lost + stale + unplayed;
     let missing = frames - traces.len() as u64;
     assert!(
-        (lost + stale..=lost + stale + 2).contains(&missing),
-        "{missing} of {frames} frames are missing: {lost} lost by the source, {stale} overtaken"
+        (gone..=gone + 2).contains(&missing),
+        "{missing} of {frames} frames are missing: {lost} lost by the source, {stale} overtaken, {unplayed} not played"
     );
     (traces, missing)
 }

@@ -316,6 +316,17 @@ fn a_policy_that_cannot_read_the_encoder_is_found_by_the_check_too() {
     }
 }
 
+#[test]
+fn positions_are_never_sent_as_velocities() {
+    let place = Place::new();
+    let file = place.give("robot.toml", b"[action]\nmode = \"velocity\"\n");
+    for command in ["check", "run"] {
+        let arguments = [command, "--config", file.to_str().unwrap()];
+        let words = ["robot.toml line 2", "velocity", "commands positions"];
+        place.refuses(&mut place.command(&arguments), 3, &words);
+    }
+}
+
 // Sources.
 
 #[test]

@@ -85,6 +85,10 @@ pub trait Source: Send {
         true
     }
 
+    /// Called shortly before the next frame is due: touches the memory that taking it will need. See
+    /// [`Step::rehearse`](crate::stage::Step::rehearse).
+    fn rehearse(&mut self) {}
+
     /// When the next frame is expected, if the source knows; for a wait that sleeps until just before it and
     /// spins from there. Not a promise.
     fn next_due(&self) -> Option<MonoTime> {

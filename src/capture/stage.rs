@@ -127,6 +127,7 @@ impl CaptureStage {
             if found != Readiness::TimedOut {
                 return Ok(found);
             }
+            self.source.rehearse();
             self.next.rehearse();
         }
         let spin_until = match (policy, self.due) {

@@ -17,7 +17,7 @@ use crate::sensor::{DOF_MAX, Reading};
 use crate::stage::{StageCount, Step, touch};
 use crate::telemetry::probe::Probe;
 use crate::telemetry::record::{self, Outcome, Record};
-use crate::telemetry::trace::{Mark, Stage};
+use crate::telemetry::trace::{Mark, Stage, Trace};
 use crate::units::MonoTime;
 
 /// Chunks that circulate between the fusion and the action stage. They are some KiB each, so only their
@@ -201,8 +201,11 @@ impl Step<Box<Features>> for FusionStage {
         self.read_side_inputs();
         if let Some(mut chunk) = self.free_chunk() {
             chunk.clear();
+            chunk.trace = Trace::default();
+            self.policy.rehearse(&mut chunk);
             self.free.push(chunk);
         }
+        touch(self.state_at(clock::now()));
         touch(self.chunks.is_abandoned());
         touch(self.maps_home.has_room());
     }

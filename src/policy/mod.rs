@@ -101,6 +101,10 @@ pub trait Policy: Send {
     /// Fills `chunk` (begin, step, targets). An empty chunk means: nothing to say, play on what is there.
     fn decide(&mut self, set: &Aligned<'_>, chunk: &mut Chunk) -> Result<(), StepError>;
 
+    /// Called shortly before the next set comes: may touch the memory that `decide` will need, so that it is in the
+    /// caches then. `chunk` is one that may be scribbled into. Must change nothing that can be seen.
+    fn rehearse(&mut self, _chunk: &mut Chunk) {}
+
     /// What it did last.
     fn status(&self) -> PolicyStatus;
 

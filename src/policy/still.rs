@@ -9,8 +9,9 @@ use crate::policy::{Aligned, Explainer, Phase, Policy, PolicyStatus, StateStatus
 use crate::sensor::DOF_MAX;
 use crate::units::Nanos;
 
-/// Steps of its chunks: long enough that the ladder stays on fresh between two frames of 10 a second.
-const STEPS: usize = 20;
+/// Its chunks reach 200 ms ahead: the ladder stays on fresh between two frames of 10 a second.
+const STEPS: usize = 3;
+const STEP: Nanos = Nanos::from_millis(100);
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -60,8 +61,12 @@ impl Policy for Still {
             _ => set.state.values,
         };
         chunk.begin = set.now;
-        chunk.step = Nanos::from_millis(10);
+        chunk.step = STEP;
         (0..STEPS).try_for_each(|_| chunk.push(&values))
+    }
+
+    fn rehearse(&mut self, chunk: &mut Chunk) {
+        let _ = (0..STEPS).try_for_each(|_| chunk.push(&[0.0; DOF_MAX]));
     }
 
     fn status(&self) -> PolicyStatus {

@@ -73,6 +73,7 @@ pub(super) struct Opened {
 /// Opens everything that the configuration names. Fetches models that are missing.
 pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
     let kind = config.camera.source.kind;
+    check_mode(config)?;
     let awaits_start = awaits_start(config)?;
     models::ensure_files(&models_used(config))?;
     let dir = models::cache_dir();
@@ -323,6 +324,21 @@ fn open_policy(
             lens,
             encoder.shape(),
         )?)),
+    }
+}
+
+/// Refuses to take positions for velocities. Not a matter of the configuration alone: a policy of the user's own may well
+/// command velocities.
+fn check_mode(config: &Config) -> Result<()> {
+    match config.action.mode {
+        Mode::Position => Ok(()),
+        Mode::Velocity => Err(Fault::new(
+            Kind::Config,
+            "action.mode = \"velocity\" with a policy that commands positions",
+            "the built-in policies say where each joint shall be (radian); a robot that takes that for a velocity \
+             (radian/s) turns on and on",
+            "set action.mode = \"position\", or give the pipeline a policy of your own that commands velocities",
+        )),
     }
 }
 

@@ -29,6 +29,7 @@ use crate::error::{Fault, Kind, Result, StepError};
 use crate::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource};
 use crate::rt::sync::Arc;
 use crate::slot::{Empty, Filled, Slot};
+use crate::stage::touch;
 use crate::units::{Hertz, MonoTime};
 
 /// What draws the frames.
@@ -66,9 +67,8 @@ impl Picture {
 /// All that a driver would have done by the time the frame is due.
 #[derive(Debug)]
 struct Prepared {
-    /// The picture is in it.
-    slot: Slot<Empty>,
-    meta: FrameMeta,
+    /// The frame as the driver will hand it out.
+    slot: Slot<Filled>,
     /// The exposure after this one.
     following: Option<Exposure>,
 }
@@ -157,9 +157,9 @@ impl SyntheticSource {
             && let Some(mut slot) = self.free.pop()
         {
             self.draw(&mut slot, &exposure);
+            let meta = self.describe_frame(&exposure);
             self.prepared = Some(Prepared {
-                slot,
-                meta: self.describe_frame(&exposure),
+                slot: slot.fill(meta),
                 following: self.schedule.next(exposure.due),
             });
         }
@@ -189,7 +189,7 @@ impl SyntheticSource {
                 Some(ahead) => {
                     self.counters.produced.add(1);
                     self.counters.gaps.add(u64::from(exposure.gap));
-                    self.deliver(ahead.slot, &exposure, ahead.meta);
+                    self.deliver(ahead.slot, &exposure);
                     ahead.following
                 }
                 None => {
@@ -219,15 +219,15 @@ impl SyntheticSource {
         }
         self.draw(&mut slot, &exposure);
         let meta = self.describe_frame(&exposure);
-        self.deliver(slot, &exposure, meta);
+        self.deliver(slot.fill(meta), &exposure);
     }
 
-    fn deliver(&mut self, slot: Slot<Empty>, exposure: &Exposure, meta: FrameMeta) {
+    fn deliver(&mut self, slot: Slot<Filled>, exposure: &Exposure) {
+        let marks = slot.meta().marks;
         self.last = Some((exposure.seq, exposure.captured));
-        self.counters.error_flagged.add(u64::from(meta.marks.error));
-        self.counters.short.add(u64::from(meta.marks.short));
-        self.counters.repeated.add(u64::from(meta.marks.repeated));
-        let slot = slot.fill(meta);
+        self.counters.error_flagged.add(u64::from(marks.error));
+        self.counters.short.add(u64::from(marks.short));
+        self.counters.repeated.add(u64::from(marks.repeated));
         if (exposure.error || exposure.short) && self.config.damaged == Damaged::Drop {
             self.counters.unusable.add(1);
             self.free.push(slot.empty());
@@ -320,6 +320,14 @@ impl Source for SyntheticSource {
         self.next.map(|exposure| exposure.due)
     }
 
+    fn rehearse(&mut self) {
+        touch(self.prepared.as_ref().map(|ahead| *ahead.slot.meta()));
+        touch((
+            self.counters.produced.get(),
+            self.counters.future_stamps.get(),
+        ));
+    }
+
     fn start(&mut self) -> Result<()> {
         self.start_at(clock::now());
         Ok(())
@@ -373,7 +381,7 @@ impl Source for SyntheticSource {
     fn stop(&mut self) {
         self.next = None;
         self.free
-            .extend(self.prepared.take().map(|ahead| ahead.slot));
+            .extend(self.prepared.take().map(|ahead| ahead.slot.empty()));
         self.drain(0, clock::now());
     }
 
