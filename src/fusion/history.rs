@@ -11,6 +11,7 @@ use crate::capture::Count;
 use crate::policy::{State, StateStatus};
 use crate::rt::sync::Arc;
 use crate::sensor::{DOF_MAX, Reading};
+use crate::stage::touch;
 use crate::units::{MonoTime, Nanos};
 
 /// BOUND: readings that a late one may be put before. At 1 kHz that is 32 ms of reordering, at 100 Hz 320 ms.
@@ -189,6 +190,11 @@ impl History {
         };
         count.add(1);
         state
+    }
+
+    /// Looks for the state at an instant and counts nothing, so that the look that counts finds it in the caches.
+    pub fn rehearse(&self, at: MonoTime) {
+        touch((self.find(at), self.counters.held.get()));
     }
 
     fn find(&self, at: MonoTime) -> State {

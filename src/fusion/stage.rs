@@ -205,7 +205,9 @@ impl Step<Box<Features>> for FusionStage {
             self.policy.rehearse(&mut chunk);
             self.free.push(chunk);
         }
-        touch(self.state_at(clock::now()));
+        if let Some(sensor) = self.sensors.first() {
+            sensor.history.rehearse(clock::now());
+        }
         touch(self.chunks.is_abandoned());
         touch(self.maps_home.has_room());
     }
