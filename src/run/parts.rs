@@ -364,7 +364,7 @@ fn lens(config: &Config, format: &FrameFormat, scene: Option<&SceneEnds>) -> Len
 /// Whether the first sensor must say where the joints are before anything is commanded. In position mode the first
 /// command is a position, and a robot that is elsewhere jumps there. Files and nothing at all cannot be hurt.
 fn awaits_start(config: &Config) -> Result<bool> {
-    if config.action.mode == Mode::Velocity || config.action.start.is_some() {
+    if config.action.start.is_some() {
         return Ok(false);
     }
     let robot = config.sink.as_ref().filter(|sink| sink.reaches_a_robot());
