@@ -126,7 +126,8 @@ impl ActionStage {
 
     /// The frame has come all the way.
     fn finish(&mut self, trace: &mut Trace, begin: MonoTime, written: MonoTime) {
-        trace.stamp(Mark::ActionBegin, begin);
+        // On another core a chunk may become ready between the beat's begin and its look into the link.
+        trace.stamp(Mark::ActionBegin, begin.max(trace.at(Mark::Fused)));
         trace.stamp(Mark::Written, written);
         self.probe.record(Record::Frame(*trace));
     }
