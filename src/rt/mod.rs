@@ -21,6 +21,12 @@ pub mod memory;
 // Keeping cores out of deep sleep.
 pub mod latency;
 
+// What a person may fix about one thread.
+pub mod choice;
+
+// How each thread of a plan waits.
+mod seat;
+
 // Which stage runs on which thread and core.
 pub mod plan;
 

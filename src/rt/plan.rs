@@ -19,9 +19,12 @@ use serde::Deserialize as _;
 use serde::de::{Deserializer, Error as _};
 
 use crate::error::{Fault, Kind, Result};
-use crate::rt::thread::{Class, ThreadSpec, allowed_cores};
-use crate::rt::wait::WaitPolicy;
+use crate::rt::choice::ThreadChoice;
+use crate::rt::seat::{Seat, Waits};
+use crate::rt::thread::{ThreadSpec, allowed_cores};
 use crate::units::Nanos;
+
+pub use crate::rt::choice::WaitChoice;
 
 /// How capture, features and fusion share threads. The action stage always has its own: its clock must
 /// beat while an encoder works.
@@ -56,18 +59,42 @@ pub struct ThreadsConfig {
     pub wait: WaitChoice,
     /// `SCHED_FIFO` priority of the action thread, 3..=99; the other threads of the way are below it. Default 80.
     pub priority: Priority,
+    /// Of one thread: core, class, priority, wait. What is left out follows from the above.
+    pub capture: ThreadChoice,
+    pub features: ThreadChoice,
+    pub fusion: ThreadChoice,
+    pub action: ThreadChoice,
+    pub sensor: ThreadChoice,
 }
 
 impl ThreadsConfig {
-    /// Refuses cores that the machine lacks or that this process may not use.
+    /// What was fixed for single threads, with their names.
+    pub fn choices(&self) -> [(&'static str, &ThreadChoice); 5] {
+        [
+            ("capture", &self.capture),
+            ("features", &self.features),
+            ("fusion", &self.fusion),
+            ("action", &self.action),
+            ("sensor", &self.sensor),
+        ]
+    }
+
+    /// Refuses cores that the machine lacks or that this process may not use, and keys that cannot be together.
     pub fn check(&self, machine: &Machine) -> Result<()> {
-        let lists = [
-            ("threads.cores", &self.cores),
-            ("threads.housekeeping", &self.housekeeping),
+        let list = |cores: &Option<Vec<usize>>| cores.clone().unwrap_or_default();
+        let mut named = vec![
+            ("threads.cores".to_owned(), list(&self.cores)),
+            ("threads.housekeeping".to_owned(), list(&self.housekeeping)),
         ];
-        for (key, cores) in lists {
-            let mut cores = cores.iter().flatten();
-            if let Some(core) = cores.find(|core| !machine.cores.contains(core)) {
+        for (name, choice) in self.choices() {
+            choice.check(name)?;
+            named.push((
+                format!("threads.{name}.core"),
+                choice.core.into_iter().collect(),
+            ));
+        }
+        for (key, cores) in named {
+            if let Some(core) = cores.iter().find(|core| !machine.cores.contains(core)) {
                 return Err(Fault::new(
                     Kind::Config,
                     format!("{key} names core {core}"),
@@ -96,17 +123,6 @@ fn core_list<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<usize>>, D::E
         return Err(D::Error::custom(format!("core {core} is named twice")));
     }
     Ok(Some(cores))
-}
-
-/// How the threads of the way wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WaitChoice {
-    #[default]
-    Auto,
-    Park,
-    Timed,
-    Spin,
 }
 
 /// A `SCHED_FIFO` priority that leaves room below it.
@@ -184,14 +200,6 @@ pub fn parse_core_list(text: &str) -> Vec<usize> {
     cores
 }
 
-/// Spin before parking: a hand-over that comes within this time costs no system call.
-const PARK_SPIN: Nanos = Nanos::from_micros(20);
-/// How early a timed wait wakes: above the 20-50 us that an idle core needs to wake (150 us at times in a virtual
-/// machine), and what touching the memory of the next step takes. At 30 frames a second it is 1 % of a core.
-const TIMED_LEAD: Nanos = Nanos::from_micros(250);
-/// How long a timed wait spins past the expected instant: the jitter of a camera's frames.
-const TIMED_LATE: Nanos = Nanos::from_micros(300);
-
 impl Plan {
     /// `fifo`: ask for `SCHED_FIFO`. `work` is the measured time from frame to chunk; `period` the time between frames, if the source must
     /// be drained at that rate (none for a file that waits to be read).
@@ -205,57 +213,59 @@ impl Plan {
         let (layout, mut why) = choose_layout(config.layout, work, period);
         let (way, housekeeping) = choose_cores(config, machine, &mut why);
         let rt = config.priority.0;
-        let spec = |name: &str, priority: u8, cores: Vec<usize>, wait: WaitPolicy| ThreadSpec {
-            name: name.to_owned(),
-            class: if fifo {
-                Class::Fifo(priority)
-            } else {
-                Class::Normal
-            },
-            cores,
-            wait,
-        };
-        let core = |from_end: usize| vec![way[way.len().saturating_sub(1 + from_end)]];
+        let planned = |from_end: usize| way[way.len().saturating_sub(1 + from_end)];
+        let core = |choice: &ThreadChoice, from_end| choice.core.unwrap_or(planned(from_end));
         let frame_threads: usize = match layout {
             Layout::Together | Layout::Auto => 1,
             // Fusion shares capture's core: both mostly wait.
             Layout::CaptureApart | Layout::Apart => 2,
         };
-        let beat_shares_core = frame_threads >= way.len();
-        let park = WaitPolicy::Park { spin: PARK_SPIN };
-        let sleep = WaitPolicy::Park { spin: Nanos::ZERO };
-        let timed = WaitPolicy::Timed {
-            lead: TIMED_LEAD,
-            late: TIMED_LATE,
-        };
-        let (frame_wait, beat_wait) = match config.wait {
-            // A spin before each beat would keep a frame waiting that comes just then.
-            WaitChoice::Auto if beat_shares_core => (timed, sleep),
-            WaitChoice::Auto | WaitChoice::Timed => (timed, timed),
-            WaitChoice::Park => (park, sleep),
-            WaitChoice::Spin if !beat_shares_core => (WaitPolicy::Spin, timed),
-            WaitChoice::Spin => {
-                let _ = writeln!(
-                    why,
-                    "wait: too few cores for the way, so spinning would starve its other threads; timed instead."
-                );
-                (timed, sleep)
-            }
-        };
         // Where the action clock has no core of its own it shares capture's: it needs some 10 us a beat. Capture comes
         // above features, so that a frame is taken from the driver while an encoder works on the same core.
+        let together = layout == Layout::Together;
+        let mut seats = [
+            Seat::new(
+                "capture",
+                &config.capture,
+                rt - 1,
+                core(&config.capture, usize::from(!together)),
+            ),
+            Seat::new(
+                "features",
+                &config.features,
+                rt - 2,
+                core(&config.features, 0),
+            ),
+            Seat::new("fusion", &config.fusion, rt - 1, core(&config.fusion, 1)),
+            Seat::new(
+                "action",
+                &config.action,
+                rt,
+                core(&config.action, frame_threads),
+            ),
+            Seat::new("sensor", &config.sensor, rt - 1, core(&config.sensor, 1)),
+        ];
+        seats[1].runs = matches!(layout, Layout::CaptureApart | Layout::Apart);
+        seats[2].runs = layout == Layout::Apart;
+
+        let waits = Waits::new(config.wait, &seats, &mut why);
+        let specs: [ThreadSpec; 5] = std::array::from_fn(|at| {
+            let seat = &seats[at];
+            ThreadSpec {
+                name: seat.name.to_owned(),
+                class: seat.choice.class(seat.priority, fifo),
+                cores: vec![seat.core],
+                wait: waits.of(seat, &seats, &mut why),
+            }
+        });
+        let [capture, features, fusion, action, sensor] = specs;
         Self {
             layout,
-            capture: spec(
-                "capture",
-                rt - 1,
-                core(if layout == Layout::Together { 0 } else { 1 }),
-                frame_wait,
-            ),
-            features: spec("features", rt - 2, core(0), frame_wait),
-            fusion: spec("fusion", rt - 1, core(1), frame_wait),
-            action: spec("action", rt, core(frame_threads), beat_wait),
-            sensor: spec("sensor", rt - 1, core(1), park),
+            capture,
+            features,
+            fusion,
+            action,
+            sensor,
             housekeeping,
             why,
         }
