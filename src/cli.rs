@@ -35,6 +35,7 @@ Examples:
   reflexarc run --instruct \"find the motorcycle\" --duration 20s
   reflexarc run --source v4l2:/dev/video0 --sink json:actions.jsonl
   reflexarc run --config robot.toml --sink udp:192.168.1.7:9000 --report out
+  reflexarc run --board auto
   reflexarc cameras
 
 Exit codes: 0 goals met, 1 goals missed, 2 usage, 3 configuration, 4 no such device, 5 device busy,
@@ -54,6 +55,11 @@ pub enum Command {
         /// A report folder or its report.json
         #[arg(default_value = "reports/latest")]
         path: PathBuf,
+    },
+    /// Show the boards that are known, and which one this machine is
+    Board {
+        #[command(subcommand)]
+        command: BoardCommand,
     },
     /// Fetch and check the models, photographs and footage
     Models {
@@ -83,13 +89,39 @@ pub enum ModelsCommand {
     List,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum BoardCommand {
+    /// Show all boards, a line each
+    List {
+        /// As the table of boards/README.md
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Show what is known of a board: each fact with its source, and whether it was verified
+    Show {
+        /// A board's name, or the path of a board file
+        name: String,
+    },
+    /// Find out which board this machine is, with the evidence
+    Detect {
+        /// Read a captured tree (proc/ and sys/ below DIR) in place of this machine
+        #[arg(long, value_name = "DIR", default_value = "/")]
+        root: PathBuf,
+    },
+    /// Find mistakes in board files: overlapping core sets, USB ids of two boards, facts without a source
+    Check {
+        /// The path of a board file to check with the known boards [default: the known boards alone]
+        file: Option<PathBuf>,
+    },
+}
+
 #[derive(Args, Clone, Debug, Default)]
 pub struct Run {
     /// The description of the run (TOML); reflexarc.example.toml explains every key
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Take the thread plan of this board from boards/NAME.toml
+    /// Take the thread plan of this board: a name (`reflexarc board list`), the path of a board file, or `auto`
     #[arg(long, value_name = "NAME")]
     pub board: Option<String>,
 

@@ -66,6 +66,9 @@ pub mod stage;
 // The whole way, top to bottom.
 pub mod pipeline;
 
+// What is known of a board, and which one this is.
+pub mod board;
+
 // One TOML file and what it says.
 pub mod config;
 

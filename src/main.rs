@@ -4,11 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use reflexarc::capture::v4l2;
-use reflexarc::cli::{self, Cli, Command, ModelsCommand};
+use reflexarc::cli::{self, BoardCommand, Cli, Command, ModelsCommand};
 use reflexarc::error::{Kind, Result};
 use reflexarc::models::{Group, Listing, Progress, Store, Which};
 use reflexarc::telemetry::report::data::Verdict;
-use reflexarc::{language, models, run, telemetry};
+use reflexarc::{board, language, models, run, telemetry};
 
 /// Counts every thread's allocations; see `rt::memory`.
 #[global_allocator]
@@ -48,6 +48,7 @@ fn perform(command: Command) -> Result<u8> {
         Command::Check(args) => say(&run::check(&args)?),
         Command::Cameras => say(&v4l2::list::render(&v4l2::list::list())),
         Command::Report { path } => say(&telemetry::report::text::render(&path)?),
+        Command::Board { command } => of_boards(&command),
         Command::Models {
             command: ModelsCommand::List,
         } => {
@@ -75,6 +76,17 @@ fn perform(command: Command) -> Result<u8> {
             ))
         }
     }
+}
+
+fn of_boards(command: &BoardCommand) -> Result<u8> {
+    let answer = match command {
+        BoardCommand::List { markdown } => board::command::list(*markdown)?,
+        BoardCommand::Show { name } => board::command::show(name)?,
+        BoardCommand::Detect { root } => board::command::detect(root)?,
+        BoardCommand::Check { file } => board::command::check(file.as_deref())?,
+    };
+    say(&answer.text)?;
+    answer.fault.map_or(Ok(0), Err)
 }
 
 #[expect(

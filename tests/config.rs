@@ -15,7 +15,7 @@ use reflexarc::run;
 const EXAMPLE: &str = include_str!("../reflexarc.example.toml");
 
 /// Every table of the configuration; the empty name is the top level.
-const TABLES: [&str; 18] = [
+const TABLES: [&str; 19] = [
     "",
     "camera",
     "camera.v4l2",
@@ -33,6 +33,7 @@ const TABLES: [&str; 18] = [
     "action",
     "goals",
     "threads",
+    "threads.capture",
     "real_time",
 ];
 
@@ -642,15 +643,18 @@ fn a_board_that_does_not_exist_is_answered_with_those_that_do() {
 fn a_board_with_other_cores_than_this_machine_is_refused_at_its_line() {
     let machine = Machine::detect();
     for board in ["raspberry-pi-5", "jetson-orin-nano", "x86-64"] {
-        let text = fs::read_to_string(format!("boards/{board}.toml")).unwrap();
+        let path = format!("boards/{board}/board.toml");
+        let text = fs::read_to_string(&path).unwrap();
         let result = Config::default().set_board(board);
         let wanted = [4, 5, 0, 1, 2, 3].map(|core| machine.cores.contains(&core));
         if board == "x86-64" || wanted == [true; 6] {
             result.unwrap();
         } else if let Err(fault) = result {
-            let line = 1 + text.lines().position(|l| l.starts_with("cores")).unwrap();
-            let place = format!("boards/{board}.toml line {line}: threads.cores");
-            assert!(fault.what.starts_with(&place), "{fault}");
+            let at = |key: &str| 1 + text.lines().position(|l| l.starts_with(key)).unwrap();
+            let places = ["isolated", "housekeeping"]
+                .map(|key| format!("{path} line {}: cores.{key}", at(key)));
+            let placed = places.iter().any(|place| fault.what.starts_with(place));
+            assert!(placed, "{fault}");
         }
     }
 }

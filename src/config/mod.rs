@@ -3,16 +3,16 @@
 //! Every section's struct lives with the code that it configures; this file puts them together, and turns
 //! every mistake into a fault that names the file, the line and the fix. Nothing is read after the start.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 
-/// The text that a configuration was read from.
-mod written;
+/// The text that a configuration or a board was read from.
+pub(crate) mod written;
 
 use crate::action::config::ActionConfig;
 use crate::action::sinks::SinkConfig;
+use crate::board::choose::{self, Chosen};
 use crate::capture::file::FileConfig;
 use crate::capture::spec::SourceSpec;
 use crate::capture::synthetic::SyntheticConfig;
@@ -47,6 +47,9 @@ pub struct Config {
     pub goals: GoalsConfig,
     pub threads: ThreadsConfig,
     pub real_time: RealTimeConfig,
+    /// The board whose plan `threads` is, if one was asked for.
+    #[serde(skip)]
+    pub board: Option<Chosen>,
     #[serde(skip)]
     written: Written,
 }
@@ -124,13 +127,13 @@ impl Config {
         Ok(Self { written, ..config })
     }
 
-    /// Puts a board's `[threads]` in the place of the configuration's. See `boards/`.
+    /// Puts a board's thread plan in the place of the configuration's. `name` is a board's, a path, or `auto`.
     pub fn set_board(&mut self, name: &str) -> Result<()> {
-        let written = Written::read(&find_board(name)?)?;
-        let board: Board = written.parse()?;
-        let checked = board.threads.check(&Machine::detect());
-        checked.map_err(|fault| written.locate(fault))?;
-        self.threads = board.threads;
+        let chosen = choose::choose(name, &Machine::detect())?;
+        if let Some(threads) = &chosen.threads {
+            self.threads = threads.clone();
+        }
+        self.board = Some(chosen);
         Ok(())
     }
 
@@ -172,46 +175,4 @@ impl Config {
     pub fn locate(&self, fault: Fault) -> Fault {
         self.written.locate(fault)
     }
-}
-
-/// What a run takes from a board file.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Board {
-    #[expect(dead_code, reason = "for people who read the file")]
-    name: String,
-    threads: ThreadsConfig,
-}
-
-/// Board files are looked for where the project keeps them and where a package installs them.
-fn board_folders() -> [PathBuf; 2] {
-    ["boards".into(), "/usr/share/reflexarc/boards".into()]
-}
-
-fn find_board(name: &str) -> Result<PathBuf> {
-    let folders = board_folders();
-    let found = folders
-        .iter()
-        .map(|f| f.join(format!("{name}.toml")))
-        .find(|p| p.is_file());
-    found.ok_or_else(|| {
-        let mut known: Vec<String> = folders
-            .iter()
-            .filter_map(|folder| fs::read_dir(folder).ok())
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned()))
-            .collect();
-        known.sort();
-        let fix = if known.is_empty() {
-            "run in the project's folder, where boards/ is, or leave --board out".to_owned()
-        } else {
-            format!("use one of: {}; or leave --board out", known.join(", "))
-        };
-        Fault::new(
-            Kind::Config,
-            format!("no board is called `{name}`"),
-            format!("there is no {name}.toml in boards/ or /usr/share/reflexarc/boards/"),
-            fix,
-        )
-    })
 }

@@ -16,9 +16,11 @@ const EXAMPLE: &str = "reflexarc.example.toml shows every key with its unit, ran
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Written {
+pub(crate) struct Written {
     name: String,
     text: String,
+    /// Where a person finds what may be written, for the fixes.
+    guide: &'static str,
 }
 
 impl Written {
@@ -26,7 +28,21 @@ impl Written {
         Self {
             name: name.to_owned(),
             text: text.to_owned(),
+            guide: EXAMPLE,
         }
+    }
+
+    /// The same text, of a kind of file that another guide explains.
+    pub fn explained_by(self, guide: &'static str) -> Self {
+        Self { guide, ..self }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     pub fn read(path: &Path) -> Result<Self> {
@@ -47,7 +63,7 @@ impl Written {
                 "save the file as UTF-8; or name another one, if this is no TOML file",
             )
         })?;
-        Ok(Self { name, text })
+        Ok(Self::new(&text, &name))
     }
 
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
@@ -107,9 +123,9 @@ impl Written {
             },
         );
         let fix = if root.is_none() {
-            fix_for_syntax(&message)
+            fix_for_syntax(&message, self.guide)
         } else {
-            fix_for(&message)
+            fix_for(&message, self.guide)
         };
         Fault::new(Kind::Config, what, message, fix)
     }
@@ -199,14 +215,14 @@ fn plain(message: &str) -> String {
 }
 
 /// serde lists the known keys of an unknown one; the nearest is most likely what was meant.
-fn fix_for(message: &str) -> String {
+fn fix_for(message: &str, guide: &str) -> String {
     let Some((kind, rest)) = message
         .strip_prefix("unknown ")
         .and_then(|rest| rest.split_once(' '))
     else {
         return match message.strip_prefix("missing field ") {
-            Some(key) => format!("add {key} to this table; {EXAMPLE}"),
-            None => format!("correct the value; {EXAMPLE}"),
+            Some(key) => format!("add {key} to this table; {guide}"),
+            None => format!("correct the value; {guide}"),
         };
     };
     let mut words = rest.split('`').skip(1).step_by(2);
@@ -214,18 +230,18 @@ fn fix_for(message: &str) -> String {
     let nearest = words.min_by_key(|known| distance(wrong, known));
     match nearest {
         Some(known) if distance(wrong, known) <= 1 + wrong.len() / 3 => {
-            format!("did you mean `{known}`? {EXAMPLE}")
+            format!("did you mean `{known}`? {guide}")
         }
-        _ if kind == "variant" => format!("write one of those; {EXAMPLE}"),
-        _ => format!("remove it, or move it to the table that it belongs to; {EXAMPLE}"),
+        _ if kind == "variant" => format!("write one of those; {guide}"),
+        _ => format!("remove it, or move it to the table that it belongs to; {guide}"),
     }
 }
 
-fn fix_for_syntax(message: &str) -> String {
+fn fix_for_syntax(message: &str, guide: &str) -> String {
     if message.starts_with("duplicate key") {
         return "keep one of the two lines".to_owned();
     }
-    format!("write `key = value`, with text and durations in quotes; {EXAMPLE}")
+    format!("write `key = value`, with text and durations in quotes; {guide}")
 }
 
 /// Levenshtein's edit distance.

@@ -160,6 +160,8 @@ pub(super) fn facts(
         notes: ended.capture.notes.clone(),
         ..SourceReport::default()
     };
+    let board = config.board.as_ref();
+    let said = board.map_or("", |board| board.said.as_str()).lines();
     let since_1970 = ended.started.duration_since(UNIX_EPOCH).unwrap_or_default();
     Facts {
         goals: config.goals.clone(),
@@ -169,8 +171,8 @@ pub(super) fn facts(
             duration_ns: ended.duration.clamp_u64(),
             command: std::env::args().collect(),
             config: args.config.as_ref().map(|path| path.display().to_string()),
-            board: args.board.clone().unwrap_or_default(),
-            plan: plan.why.lines().map(str::to_owned).collect(),
+            board: board.and_then(|b| b.name.clone()).unwrap_or_default(),
+            plan: said.chain(plan.why.lines()).map(str::to_owned).collect(),
             encoder: opened.encoder.to_owned(),
             policy: opened.policy.to_owned(),
             sink: opened.sink.clone(),

@@ -64,7 +64,12 @@ pub fn check(args: &cli::Run) -> Result<String> {
     let config = configure(args)?;
     let opened = parts::open(&config, args).map_err(|fault| config.locate(fault))?;
     let plan = opened.plan(&config);
-    Ok(format!("{}{}", opened.describe(), plan.why))
+    Ok(format!(
+        "{}{}{}",
+        opened.describe(),
+        said_of_board(&config),
+        plan.why
+    ))
 }
 
 /// `reflexarc run`.
@@ -120,7 +125,8 @@ pub fn run(args: &cli::Run) -> Result<Verdict> {
         pipeline.join()?;
         return Err(refuse(&refused));
     }
-    announce(&format!("{title}{}", plan.why), &refused, args.quiet);
+    let planned = format!("{title}{}{}", said_of_board(&config), plan.why);
+    announce(&planned, &refused, args.quiet);
 
     let (started, began) = (SystemTime::now(), clock::now());
     let mut watch = ThreadWatch::new(facts::thread_infos(&pipeline, plan.layout), began);
@@ -181,6 +187,13 @@ pub fn run(args: &cli::Run) -> Result<Verdict> {
         Some(fault) => Err(fault),
         None => Ok(report.verdict),
     }
+}
+
+fn said_of_board(config: &Config) -> &str {
+    config
+        .board
+        .as_ref()
+        .map_or("", |board| board.said.as_str())
 }
 
 /// What runs, and what the kernel did not grant. On standard error: standard output may carry actions.
