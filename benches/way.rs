@@ -147,6 +147,16 @@ fn overhead(traces: &[Trace]) -> Vec<u64> {
         .collect()
 }
 
+/// The part of the overhead in which the thread was awake: what the machine and the wait make of it is not in it.
+fn from_taken(traces: &[Trace]) -> Vec<u64> {
+    let late = between(traces, Mark::Captured, Mark::Arrived);
+    overhead(traces)
+        .into_iter()
+        .zip(late)
+        .map(|(all, late)| all - late)
+        .collect()
+}
+
 /// How late a bare thread of the way's kind is for the instants that it waits for as the way does: what the machine takes away
 /// whatever runs on it. Four times as fast as frames come, since nothing has to be read in between.
 fn bare(core: usize, instants: u64) -> Vec<u64> {
@@ -235,6 +245,11 @@ fn main() {
                 "overhead: due to chunk, less the touching".to_owned(),
                 1,
                 overhead(&traces),
+            ),
+            (
+                "  from taken to chunk, less the touching".to_owned(),
+                1,
+                from_taken(&traces),
             ),
             (
                 "  due -> taken".to_owned(),
