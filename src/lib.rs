@@ -72,6 +72,9 @@ pub mod board;
 // One TOML file and what it says.
 pub mod config;
 
+// What a person is told.
+pub mod console;
+
 // The command line.
 pub mod cli;
 

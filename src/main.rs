@@ -8,7 +8,7 @@ use reflexarc::cli::{self, BoardCommand, Cli, Command, ModelsCommand};
 use reflexarc::error::{Kind, Result};
 use reflexarc::models::{Group, Listing, Progress, Store, Which};
 use reflexarc::telemetry::report::data::Verdict;
-use reflexarc::{board, language, models, run, telemetry};
+use reflexarc::{board, console, language, models, run, telemetry};
 
 /// Counts every thread's allocations; see `rt::memory`.
 #[global_allocator]
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(fault) => {
-            eprintln!("{fault}");
+            console::line(&fault);
             ExitCode::from(fault.kind.exit_code())
         }
     }
@@ -89,12 +89,7 @@ fn of_boards(command: &BoardCommand) -> Result<u8> {
     answer.fault.map_or(Ok(0), Err)
 }
 
-#[expect(
-    clippy::disallowed_macros,
-    reason = "what a command prints, far from any hot thread"
-)]
-#[expect(clippy::unnecessary_wraps, reason = "an arm of `perform`")]
+/// The answer of a command that did what it was asked for.
 fn say(text: &str) -> Result<u8> {
-    println!("{}", text.trim_end());
-    Ok(0)
+    console::answer(text).map(|()| 0)
 }

@@ -270,6 +270,43 @@ fn help_and_version_are_answers_and_no_mistakes() {
     }
 }
 
+/// A pipe whose reader has left.
+fn left() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_reader_that_left_ends_neither_an_answer_nor_a_run() {
+    let place = Place::new();
+    let status = place.command(&["board", "list"]).stdout(left()).status();
+    assert_eq!(status.unwrap().code(), Some(0));
+    let report = place.given.path().join("report");
+    let config = place.given.path().join("quick.toml");
+    let mut run = place.command(&["run", "--source", SOURCE, "--duration", "200ms"]);
+    run.arg("--config").arg(config).arg("--report").arg(&report);
+    let status = run.stdout(left()).stderr(left()).status();
+    assert_eq!(status.unwrap().code(), Some(0));
+    assert!(report.join("report.json").exists());
+}
+
+#[test]
+fn an_answer_to_a_full_disk_is_an_output_error() {
+    let place = Place::new();
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let child = place
+        .command(&["board", "list"])
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .spawn();
+    let output = child.unwrap().wait_with_output().unwrap();
+    assert_explained(&output, 12, &["standard output", "No space left", "fix:"]);
+}
+
 #[test]
 fn settings_that_do_not_fit_together_are_a_usage_error() {
     let place = Place::new();

@@ -6,6 +6,7 @@
 //! Thread: language (housekeeping). Allocates, blocks in `poll`.
 
 use crate::clock;
+use crate::console;
 use crate::error::{Fault, Kind, Result};
 use crate::language::minilm::Encoded;
 use crate::language::sources::lines::Line;
@@ -113,7 +114,7 @@ impl Language {
             script,
             stdin,
             socket: config.socket.as_deref().map(Socket::open).transpose()?,
-            notes: Box::new(|line| eprintln!("{line}")),
+            notes: Box::new(|line| console::line(line)),
             heard: None,
             totals: LanguageTotals::default(),
         })

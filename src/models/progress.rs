@@ -2,10 +2,10 @@
 //!
 //! Thread: start-up or housekeeping. Blocks: on standard error.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
-use crate::clock;
 use crate::units::{MonoTime, Nanos};
+use crate::{clock, console};
 
 /// Shown at most this often.
 const REDRAW: Nanos = Nanos::from_millis(100);
@@ -56,7 +56,7 @@ impl Progress {
     /// A line of its own.
     pub(super) fn note(&mut self, text: &str) {
         if self.style != Style::Silent {
-            eprintln!("{text}");
+            console::line(text);
         }
     }
 
@@ -65,7 +65,11 @@ impl Progress {
         (self.label, self.total) = (label, total);
         self.shown = MonoTime::ZERO;
         if self.style == Style::Lines {
-            eprintln!("fetching {} ({})", self.label, Megabytes(total));
+            console::line(format_args!(
+                "fetching {} ({})",
+                self.label,
+                Megabytes(total)
+            ));
         }
         self.at(0);
     }
@@ -95,19 +99,17 @@ impl Progress {
             false => "checking".to_owned(),
         };
         // Carriage return and "erase line" redraw in place.
-        eprint!(
+        console::piece(format_args!(
             "\r\x1b[K{:<LABEL_WIDTH$.LABEL_WIDTH$} [{bar}] {here}",
             self.label
-        );
-        // A terminal that cannot be written to is no reason to stop a download.
-        let _ = std::io::stderr().flush();
+        ));
     }
 
     /// The download that began is over.
     pub(super) fn end(&mut self, outcome: &str) {
         match self.style {
-            Style::Bar => eprintln!("\r\x1b[K{}: {outcome}", self.label),
-            Style::Lines => eprintln!("{}: {outcome}", self.label),
+            Style::Bar => console::line(format_args!("\r\x1b[K{}: {outcome}", self.label)),
+            Style::Lines => console::line(format_args!("{}: {outcome}", self.label)),
             Style::Silent => {}
         }
     }

@@ -15,6 +15,7 @@ mod facts;
 use crate::cli;
 use crate::clock;
 use crate::config::Config;
+use crate::console;
 use crate::error::{Fault, Kind, Result};
 use crate::pipeline::Pipeline;
 use crate::rt::latency::AwakeCores;
@@ -199,20 +200,25 @@ fn said_of_board(config: &Config) -> &str {
 /// What runs, and what the kernel did not grant. On standard error: standard output may carry actions.
 fn announce(what: &str, refused: &[String], quiet: bool) {
     if !quiet {
-        eprint!("{what}");
+        console::piece(what);
     }
     if !refused.is_empty() {
-        eprintln!(
-            "warning: real time was not fully granted, so latencies are those of a normal process:"
+        console::line(
+            "warning: real time was not fully granted, so latencies are those of a normal process:",
         );
-        refused.iter().for_each(|why| eprintln!("  {why}"));
-        eprintln!("  fix: run as root, or setcap cap_sys_nice,cap_ipc_lock=ep on the binary");
+        refused
+            .iter()
+            .for_each(|why| console::line(format_args!("  {why}")));
+        console::line("  fix: run as root, or setcap cap_sys_nice,cap_ipc_lock=ep on the binary");
     }
 }
 
 fn announce_verdict(report: &Report) {
-    eprintln!("goals {}", report.verdict.name());
-    report.reasons.iter().for_each(|why| eprintln!("  {why}"));
+    console::line(format_args!("goals {}", report.verdict.name()));
+    report
+        .reasons
+        .iter()
+        .for_each(|why| console::line(format_args!("  {why}")));
 }
 
 /// Asks the kernel for something; a refusal is noted, not fatal.

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 
 use crate::action::{Action, Sink};
 use crate::clock;
+use crate::console;
 use crate::error::{Fault, Kind, Result, StepError};
 use crate::link::{self, EveryReader, EveryWriter};
 use crate::rt;
@@ -61,7 +62,7 @@ impl JsonLines {
                 let fix =
                     "free some space or keep the reader running; the run goes on without this file";
                 let what = format!("actions are no longer written to {place}");
-                eprintln!("{}", Fault::from_io(what, &e, Kind::Output, fix));
+                console::line(Fault::from_io(what, &e, Kind::Output, fix));
             }
         })
         .map_err(|e| {
