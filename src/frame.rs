@@ -176,6 +176,8 @@ pub struct FrameMarks {
     pub future_stamp: bool,
     /// Frames lost just before this one, by sequence number.
     pub gap_before: u32,
+    /// The first after an interruption: what was smoothed or tracked over the frames before may be far from here.
+    pub resumed: bool,
 }
 
 /// Everything known about one frame besides its bytes.

@@ -311,6 +311,15 @@ impl Pipeline {
         self.threads.iter().for_each(Thread::go);
     }
 
+    /// True once a frame has gone the whole way: the policy has answered it, if only by holding on purpose.
+    pub fn works(&self) -> bool {
+        let fusion = self
+            .stages
+            .iter()
+            .find(|(stage, _)| *stage == Stage::Fusion);
+        fusion.is_some_and(|(_, count)| count.passed.get() + count.held.get() > 0)
+    }
+
     /// True when the source has ended or was lost and all that it gave has been worked off.
     pub fn way_has_ended(&self) -> bool {
         self.threads[..self.way_count]
@@ -346,6 +355,7 @@ impl Pipeline {
                 slots_out: self.source_slots,
                 fault: None,
                 notes: Vec::new(),
+                interruptions: (Vec::new(), 0),
             }))
     }
 }

@@ -6,9 +6,10 @@ mod support;
 use std::time::Duration;
 
 use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
 
 use serde_json::Value;
-use support::{assert_accounts_balance, cached, link, report, run, start, text};
+use support::{assert_accounts_balance, cached, link, reflexarc, report, run, start, text};
 
 /// A small generator for stop times; its seed is printed by a failing test's message.
 fn random(seed: &mut u64) -> u64 {
@@ -232,5 +233,76 @@ fn every_chunk_and_every_reading_is_accounted_for_in_the_report() {
         ]) {
             assert_eq!(player["beats"][rung], rungs[sampled], "{rung}");
         }
+    }
+}
+
+/// A service manager, and a run of 2 s that may tell it how it is.
+fn managed(name: &str, watchdog_us: &str) -> std::process::Command {
+    let mut command = reflexarc();
+    command
+        .args([
+            "run",
+            "--quiet",
+            "--duration",
+            "2s",
+            "--source",
+            "synthetic:320x240@30",
+        ])
+        .env("NOTIFY_SOCKET", name)
+        .env("WATCHDOG_USEC", watchdog_us);
+    command
+}
+
+#[test]
+fn the_service_manager_hears_that_it_works_that_it_lives_and_that_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("run.toml");
+    std::fs::write(
+        &config,
+        "encoder.name = \"null\"\npolicy.name = \"still\"\n",
+    )
+    .unwrap();
+    let name = dir.path().join("notify");
+    let manager = UnixDatagram::bind(&name).unwrap();
+    manager
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
+    let mut child = managed(name.to_str().unwrap(), "200000")
+        .arg("--config")
+        .arg(&config)
+        .arg("--report")
+        .arg(dir.path().join("report"))
+        .spawn()
+        .unwrap();
+    let mut buffer = [0; 256];
+    let mut heard = Vec::new();
+    // Read as it comes: a socket's queue holds ten.
+    let status = loop {
+        let ended = child.try_wait().unwrap();
+        match manager.recv(&mut buffer) {
+            Ok(length) => heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned()),
+            Err(_) if ended.is_some() => break ended.unwrap(),
+            Err(_) => {}
+        }
+    };
+    // It may have missed the goals on a loaded machine.
+    assert!(matches!(status.code(), Some(0 | 1)), "{status}");
+    let count = |word: &str| heard.iter().filter(|h| h.starts_with(word)).count();
+    assert_eq!((count("READY=1"), count("STOPPING=1")), (1, 1), "{heard:?}");
+    // 20 at a beat of 100 ms, fewer on a loaded machine.
+    assert!(count("WATCHDOG=1") >= 5, "{heard:?}");
+    assert!(heard.last().unwrap().starts_with("STOPPING=1"), "{heard:?}");
+}
+
+#[test]
+fn a_service_manager_that_cannot_be_reached_is_a_usage_error() {
+    for name in ["/nowhere/notify", "relative"] {
+        let output = managed(name, "0").output().unwrap();
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("NOTIFY_SOCKET") && said.contains("fix: "),
+            "{said}"
+        );
     }
 }

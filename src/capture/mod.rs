@@ -12,9 +12,13 @@ pub mod spec;
 // A camera made of arithmetic.
 pub mod synthetic;
 
+// What became of a stream.
+pub mod story;
+
 // The stage.
 pub mod stage;
 
+use self::story::Interruption;
 use crate::error::{Result, StepError};
 use crate::frame::{FrameFormat, StampSource};
 use crate::rt::sync::{Arc, AtomicU64, Ordering};
@@ -101,6 +105,12 @@ pub trait Source: Send {
         Vec::new()
     }
 
+    /// Each time that the stream was interrupted and by what, the last perhaps not over yet, and how many more there were. For the
+    /// report, after `stop`; it may allocate.
+    fn interruptions(&self) -> (Vec<Interruption>, u64) {
+        (Vec::new(), 0)
+    }
+
     /// Begins streaming.
     fn start(&mut self) -> Result<()>;
 
@@ -146,6 +156,18 @@ pub struct SourceCounters {
     pub repeated: Count,
     /// Delivered frames whose stamp lay in the future.
     pub future_stamps: Count,
+    /// Delivered frames not passed on because the picture had been the same for too long; among `unusable`.
+    pub frozen: Count,
+    /// Times that the stream was interrupted, and times that it went on: the source is away while they differ.
+    pub interrupted: Count,
+    pub resumed: Count,
+}
+
+impl SourceCounters {
+    /// True while the stream is interrupted.
+    pub fn is_away(&self) -> bool {
+        self.resumed.get() < self.interrupted.get()
+    }
 }
 
 /// A counter with one writer.

@@ -3,6 +3,7 @@
 //! Thread: capture. Allocates: when built. Blocks: only in `Source::wait`. Locks: no.
 //! Syscalls: the source's (poll and ioctl for a camera).
 
+use crate::capture::story::Interruption;
 use crate::capture::{Readiness, Source};
 use crate::clock;
 use crate::error::{Fault, Kind, StepError};
@@ -51,6 +52,8 @@ pub struct CaptureEnd {
     pub fault: Option<Fault>,
     /// What the source says of the run.
     pub notes: Vec<String>,
+    /// Each time that the stream was interrupted, and how many times are not among them.
+    pub interruptions: (Vec<Interruption>, u64),
 }
 
 impl CaptureStage {
@@ -181,6 +184,7 @@ impl CaptureStage {
         }
     }
 
+    /// The source said that it is lost for good.
     fn lost(&self) -> Fault {
         Fault::new(
             Kind::Lost,
@@ -212,10 +216,30 @@ impl CaptureStage {
             }
         }
         source.stop();
+        let interruptions = source.interruptions();
+        let away = interruptions.0.last().filter(|last| last.resumed.is_none());
         CaptureEnd {
             slots_out: out,
-            fault,
+            fault: fault.or_else(|| away.map(|away| still_away(&*source, away))),
             notes: source.notes(),
+            interruptions,
         }
     }
+}
+
+/// The run has ended while the source was interrupted.
+fn still_away(source: &dyn Source, away: &Interruption) -> Fault {
+    Fault::new(
+        Kind::Lost,
+        format!(
+            "at the end of the run the source was away: {}",
+            source.describe()
+        ),
+        format!(
+            "{}; the last good frame came {} before that was noticed",
+            away.cause.name(),
+            away.detected - away.last_frame
+        ),
+        "check the cable and `dmesg`; the report tells what was tried",
+    )
 }

@@ -30,5 +30,8 @@ mod seat;
 // Which stage runs on which thread and core.
 pub mod plan;
 
+// What the service manager is told.
+pub mod notify;
+
 // The two signals that end a run.
 pub mod signal;

@@ -200,16 +200,21 @@ pub fn housekeeping<T: Send + 'static>(
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
     let body = move || {
-        if let Some(cores) = HOUSEKEEPING_CORES.get() {
-            // Staying on more cores than asked slows nothing that the doctor would not show.
-            let _ = pin(cores);
-        }
+        move_to_housekeeping_cores();
         memory::open_ledger();
         body()
     };
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(body)
+}
+
+/// For a housekeeping thread that was started before the cores were known.
+pub fn move_to_housekeeping_cores() {
+    if let Some(cores) = HOUSEKEEPING_CORES.get() {
+        // Staying on more cores than asked slows nothing that the doctor would not show.
+        let _ = pin(cores);
+    }
 }
 
 static HOUSEKEEPING_CORES: OnceLock<Vec<usize>> = OnceLock::new();

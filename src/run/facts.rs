@@ -13,11 +13,11 @@ use crate::telemetry::collect::Collector;
 use crate::telemetry::environment::Environment;
 use crate::telemetry::report::assemble::Facts;
 use crate::telemetry::report::counts::{PlayerReport, SensorReport};
-use crate::telemetry::report::data::{LinkReport, RunInfo, SourceReport};
+use crate::telemetry::report::data::{InterruptionReport, LinkReport, RunInfo, SourceReport};
 use crate::telemetry::report::utc;
 use crate::telemetry::threads::{ThreadInfo, ThreadWatch};
 use crate::telemetry::trace::Stage;
-use crate::units::Nanos;
+use crate::units::{MonoTime, Nanos};
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,6 +28,7 @@ pub(super) struct Ended {
     /// What the kernel refused, in words.
     pub refused: Vec<String>,
     pub started: SystemTime,
+    pub began: MonoTime,
     pub duration: Nanos,
 }
 
@@ -153,11 +154,23 @@ pub(super) fn facts(
     if ended.by == "a stuck thread" {
         warnings.push("a thread's loop did not come around in time; the run was ended".to_owned());
     }
+    let (told, more) = &ended.capture.interruptions;
+    let interrupted = pipeline.source.interrupted.get();
+    if interrupted > 0 {
+        warnings.push(format!(
+            "the source was interrupted, {interrupted} times in all: see its interruptions"
+        ));
+    }
     let source = SourceReport {
         name: opened.source.clone(),
         rate_hz: opened.rate,
         stamp: format!("{:?}", opened.stamp),
         notes: ended.capture.notes.clone(),
+        interruptions: told
+            .iter()
+            .map(|told| InterruptionReport::new(told, ended.began))
+            .collect(),
+        interruptions_more: *more,
         ..SourceReport::default()
     };
     let board = config.board.as_ref();

@@ -19,6 +19,7 @@ use crate::console;
 use crate::error::{Fault, Kind, Result};
 use crate::pipeline::Pipeline;
 use crate::rt::latency::AwakeCores;
+use crate::rt::notify::Notify;
 use crate::rt::stop::Stop;
 use crate::rt::{memory, signal, thread};
 use crate::telemetry::collect::Collector;
@@ -88,6 +89,7 @@ pub fn run(args: &cli::Run) -> Result<Verdict> {
             "report this",
         )
     })?;
+    let mut manager = Notify::from_environment()?;
     let folder = ReportFolder::open(&place)?;
     let mut opened = parts::open(&config, args).map_err(|fault| config.locate(fault))?;
     let plan = opened.plan(&config);
@@ -141,6 +143,7 @@ pub fn run(args: &cli::Run) -> Result<Verdict> {
         &pipeline,
         duration.map_or(MonoTime::FAR, |duration| began + duration),
         &mut |now, looks| {
+            manager.alive(now, pipeline.works());
             collector.collect();
             opened.listen();
             if looks {
@@ -158,10 +161,12 @@ pub fn run(args: &cli::Run) -> Result<Verdict> {
                     .unwrap_or_default(),
                 policy: opened.policy_in_words(&measured.policy),
                 links: facts::links(&pipeline),
+                source_away: pipeline.source.is_away(),
                 lost_samples: collector.probes().map(|p| p.lost).sum(),
             });
         },
     );
+    manager.stopping(by);
     watch.look(clock::now());
     stop.ask();
     let capture = pipeline.join()?;
@@ -173,6 +178,7 @@ pub fn run(args: &cli::Run) -> Result<Verdict> {
         capture,
         refused,
         started,
+        began,
         duration,
     };
     let facts = facts::facts(

@@ -40,6 +40,8 @@ pub struct LiveView {
     /// What the policy does and why.
     pub policy: String,
     pub links: Vec<LinkReport>,
+    /// The source's stream is interrupted now.
+    pub source_away: bool,
     /// Samples that telemetry lost.
     pub lost_samples: u64,
 }
@@ -241,6 +243,10 @@ fn table(
     }));
     lines.push((Paint::Plain, String::new()));
     lines.push(dropped(view));
+    if view.source_away {
+        let text = "source       AWAY: no good frame comes; it is waited for and opened again";
+        lines.push((Paint::Bad, text.to_owned()));
+    }
     lines.push(rung(measured));
     if !view.instruction.is_empty() {
         lines.push((Paint::Plain, format!("instruction  {}", view.instruction)));
@@ -357,6 +363,9 @@ fn line(now: MonoTime, measured: &Measured, view: &LiveView) -> String {
         q.count,
         measured.rungs.now.map_or("-", Rung::name),
     );
+    if view.source_away {
+        text.push_str("  source AWAY");
+    }
     if !view.policy.is_empty() {
         text.push_str(&format!("  {}", view.policy));
     }

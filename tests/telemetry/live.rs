@@ -84,6 +84,7 @@ fn view() -> LiveView {
         instruction: "find the motorcycle".to_owned(),
         policy: "tracking \"motor scooter\" (match 0.71)".to_owned(),
         links: Run::default().facts().links,
+        source_away: false,
         lost_samples: 0,
     }
 }
@@ -117,6 +118,28 @@ fn a_redrawn_table_covers_the_one_before() {
         "",
         "the cursor stands below the table"
     );
+}
+
+#[test]
+fn a_source_that_is_away_stands_in_the_table_and_in_the_line() {
+    let away = || LiveView {
+        source_away: true,
+        ..view()
+    };
+    for look in [table_look(100, 40), Look::Lines] {
+        for (view, times) in [(away as fn() -> LiveView, 1), (view, 0)] {
+            let (screen, receiver) = screen();
+            let mut live = Live::new(Box::new(screen), look);
+            let collector = Run::default().collector();
+            live.update(
+                ms(1000),
+                collector.measured(),
+                &GoalsConfig::default(),
+                view,
+            );
+            assert_eq!(shown(&receiver).matches("AWAY").count(), times, "{look:?}");
+        }
+    }
 }
 
 #[test]

@@ -9,6 +9,8 @@ use reflexarc::clock;
 use reflexarc::telemetry::report::data::{Report, SourceReport};
 use reflexarc::units::Nanos;
 
+use crate::vivid;
+
 /// Goals that even an emulated processor meets: here the accounts are judged, not the speed.
 const SETTINGS: &str = r#"
     [goals]
@@ -259,4 +261,60 @@ fn a_busy_camera_and_a_wrong_format_have_exit_codes_of_their_own() {
     assert!(text.contains("does not give 648x360"), "{text}");
     let missing = Run::start("v4l2:/dev/video99", NULL_ENCODER, "1s").refusal(4);
     assert!(missing.contains("/dev/video99"), "{missing}");
+}
+
+/// vivid's own entrance for faults, opened and closed for each: while it is open, an unplugged camera stays away.
+fn inject(id: u32) {
+    vivid::Faults::open().set(id, 1);
+}
+
+#[test]
+#[ignore = "needs the vivid driver: scripts/dev vm"]
+fn a_run_survives_its_camera_being_unplugged_and_its_report_tells_the_story() {
+    let source = format!("v4l2:{},640x360@30", device());
+    let settings = format!("{NULL_ENCODER}\n[action]\nlatch = false\n");
+    let run = Run::start(&source, &settings, "6s");
+    run.has_begun();
+    inject(vivid::fault::DISCONNECT);
+    let report = run.report();
+    let camera = camera(&report);
+    assert_eq!(camera.interruptions.len(), 1, "{camera:?}");
+    let told = &camera.interruptions[0];
+    assert_eq!(told.cause, "unplugged");
+    assert!(
+        told.reopened_after_ns > Some(told.detected_after_ns),
+        "{told:?}"
+    );
+    assert!(told.resumed_after_ns > told.reopened_after_ns, "{told:?}");
+    for thread in &report.threads {
+        assert_eq!(
+            thread.allocations,
+            Some(0),
+            "not for that either: {thread:?}"
+        );
+    }
+    assert!(
+        report
+            .warnings
+            .iter()
+            .any(|w| w.contains("interrupted, 1 times")),
+        "{:?}",
+        report.warnings
+    );
+}
+
+#[test]
+#[ignore = "needs the vivid driver: scripts/dev vm"]
+fn with_reopen_off_an_unplugged_camera_ends_the_run_with_its_own_exit_code() {
+    let source = format!("v4l2:{},640x360@30", device());
+    let settings = format!("{NULL_ENCODER}\n[camera.v4l2.recovery]\nreopen = false\n");
+    let run = Run::start(&source, &settings, "60s");
+    run.has_begun();
+    inject(vivid::fault::DISCONNECT);
+    let path = run.report_path();
+    let output = run.child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(14), "{}", said(&output));
+    let report = read(&path);
+    assert_eq!(camera(&report).interruptions[0].resumed_after_ns, None);
+    assert_every_frame_is_accounted_for(&report);
 }

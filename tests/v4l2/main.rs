@@ -3,4 +3,5 @@
 mod binary;
 mod host;
 mod pipeline;
+mod survive;
 mod vivid;

@@ -6,10 +6,12 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use reflexarc::capture::v4l2::{ControlValue, Damaged, Rates, V4l2Config, V4l2Source, list};
+use reflexarc::capture::v4l2::{
+    ControlValue, Damaged, Frozen, Rates, RecoveryConfig, V4l2Config, V4l2Source, list,
+};
 use reflexarc::capture::{Readiness, Source};
 use reflexarc::clock;
 use reflexarc::error::{Kind, StepError};
@@ -20,13 +22,13 @@ use reflexarc::units::{Hertz, MonoTime, Nanos};
 // ---------------------------------------------------------------------------------------------
 // The camera and its faults
 
-fn device() -> PathBuf {
+pub fn device() -> PathBuf {
     std::env::var_os("REFLEXARC_VIVID")
         .expect("REFLEXARC_VIVID names vivid's node")
         .into()
 }
 
-/// 640x360 at 30 Hz with colour bars and nothing written over them.
+/// 640x360 at 30 Hz with colour bars and nothing written over them: a still picture by nature. A loss is the end, see `survive`.
 pub fn config(pixel: PixelFormat) -> V4l2Config {
     let item = |name: &str| ControlValue::Item(name.to_owned());
     V4l2Config {
@@ -40,6 +42,11 @@ pub fn config(pixel: PixelFormat) -> V4l2Config {
             ("osd_text_mode".to_owned(), item("None")),
         ]
         .into(),
+        recovery: RecoveryConfig {
+            reopen: false,
+            frozen: Frozen::Use,
+            ..RecoveryConfig::default()
+        },
         ..V4l2Config::default()
     }
 }
@@ -49,14 +56,18 @@ pub fn open(config: &V4l2Config) -> V4l2Source {
 }
 
 /// The driver's other entrance: sets a control while someone else streams, as vivid's faults need it.
-struct Faults {
+pub struct Faults {
     node: File,
     held: Vec<u32>,
 }
 
 impl Faults {
-    fn open() -> Self {
-        let node = File::options().read(true).write(true).open(device());
+    pub fn open() -> Self {
+        Self::open_at(&device())
+    }
+
+    pub fn open_at(device: &Path) -> Self {
+        let node = File::options().read(true).write(true).open(device);
         Self {
             node: node.unwrap(),
             held: Vec::new(),
@@ -64,12 +75,12 @@ impl Faults {
     }
 
     /// Sets a control until the end of the test, however it ends.
-    fn hold(&mut self, id: u32, value: i32) {
+    pub fn hold(&mut self, id: u32, value: i32) {
         self.held.push(id);
         self.set(id, value);
     }
 
-    fn set(&self, id: u32, value: i32) {
+    pub fn set(&self, id: u32, value: i32) {
         let mut control = v4l::v4l_sys::v4l2_control { id, value };
         // SAFETY: the struct of this code, which lives through the call.
         let set = unsafe {
@@ -92,7 +103,8 @@ impl Drop for Faults {
 }
 
 /// Ids from the kernel's vivid-ctrls.c.
-mod fault {
+pub mod fault {
+    pub const BRIGHTNESS: u32 = 0x0098_0900;
     pub const TIMESTAMP_SOURCE: u32 = 0x00f0_f018;
     pub const WRAP_SEQUENCE: u32 = 0x00f0_f026;
     pub const WRAP_TIMESTAMP: u32 = 0x00f0_f027;
@@ -106,7 +118,7 @@ mod fault {
 }
 
 /// Long enough for a frame on a slow machine; a promise broken by waiting in vain is a failure.
-fn patience() -> MonoTime {
+pub fn patience() -> MonoTime {
     clock::now() + Nanos::from_secs(10)
 }
 
@@ -145,7 +157,7 @@ fn run_until_lost(source: &mut V4l2Source) {
 }
 
 /// Every frame is accounted for, and every buffer is with the driver once the reader has none.
-fn assert_balanced(source: &V4l2Source) {
+pub fn assert_balanced(source: &V4l2Source) {
     let c = source.counters();
     assert_eq!(
         c.produced.get(),

@@ -256,6 +256,7 @@ impl SyntheticSource {
                 future_stamp: false,
                 gap_before: u32::try_from(exposure.seq.saturating_sub(expected))
                     .unwrap_or(u32::MAX),
+                resumed: false,
             },
         }
     }

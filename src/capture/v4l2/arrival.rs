@@ -99,6 +99,7 @@ impl Arrivals {
                 repeated,
                 future_stamp: false,
                 gap_before: gap,
+                resumed: false,
             },
         };
         if let Some((stamp, source)) = self.stamp(buffer) {

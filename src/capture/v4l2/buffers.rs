@@ -133,12 +133,15 @@ impl Buffers {
         }
     }
 
-    /// A slot comes back. One of another camera (this one, before it was opened anew) is let go of.
-    pub(super) fn bring_home(&mut self, mut slot: Slot<Empty>) {
+    /// A slot comes back. One of another camera (this one, before it was opened anew) is given back to the caller.
+    pub(super) fn bring_home(&mut self, mut slot: Slot<Empty>) -> Option<Slot<Empty>> {
         let start = slot.bytes_mut().as_mut_ptr();
         match self.all.get_mut(slot.index() as usize) {
-            Some(buffer) if buffer.start.as_ptr() == start => buffer.slot = Some(slot),
-            _ => drop(slot),
+            Some(buffer) if buffer.start.as_ptr() == start => {
+                buffer.slot = Some(slot);
+                None
+            }
+            _ => Some(slot),
         }
     }
 

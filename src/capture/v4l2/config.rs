@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use crate::frame::{Matrix, PixelFormat, Range};
-use crate::units::Hertz;
+use crate::units::{Hertz, Nanos};
 
 /// A V4L2 camera: which one, what it is asked for, and what happens to damaged frames.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -47,6 +47,57 @@ pub struct V4l2Config {
     /// Controls to set, by the name or the id that `reflexarc cameras` prints: `brightness = 140`,
     /// `auto_exposure = "Manual Mode"`, `0x00980913 = 3`. Default: none.
     pub controls: BTreeMap<String, ControlValue>,
+    /// What happens when the camera is lost.
+    pub recovery: RecoveryConfig,
+}
+
+/// How a lost camera is noticed, and what is done about it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RecoveryConfig {
+    /// True: a camera that is lost is opened again, beside the running way. False: the run ends. Default true.
+    pub reopen: bool,
+    /// A camera that has given nothing for this long is silent: 50 ms ..= 60 s, and never less than three periods.
+    /// Default 500 ms.
+    #[serde(deserialize_with = "duration::<_, 50, 60_000>")]
+    pub silent_after: Nanos,
+    /// A camera that has given nothing for this long, or has been frozen for this long, is closed and opened again; twice as long
+    /// each time that this brought no frame, up to sixteen times. 200 ms ..= 10 min. Default 2 s.
+    #[serde(deserialize_with = "duration::<_, 200, 600_000>")]
+    pub reopen_after: Nanos,
+    /// A camera whose picture has been the same to the bit for this long is frozen: 100 ms ..= 60 s. Default 1 s.
+    #[serde(deserialize_with = "duration::<_, 100, 60_000>")]
+    pub frozen_after: Nanos,
+    /// What happens to frames of a frozen camera. Default `"drop"`.
+    pub frozen: Frozen,
+    /// The run ends when the camera has been away for this long, 1 s ..= 1 day. Default: it does not end.
+    #[serde(deserialize_with = "end_after")]
+    pub give_up_after: Option<Nanos>,
+}
+
+impl Default for RecoveryConfig {
+    fn default() -> Self {
+        Self {
+            reopen: true,
+            silent_after: Nanos::from_millis(500),
+            reopen_after: Nanos::from_secs(2),
+            frozen_after: Nanos::from_secs(1),
+            frozen: Frozen::Drop,
+            give_up_after: None,
+        }
+    }
+}
+
+/// What happens to frames that all show the same picture to the bit. No real sensor does that: its noise changes every frame. A
+/// camera of which one looks at a still picture (a converter, a test pattern) does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Frozen {
+    /// They go back to the driver, counted as frozen: no action follows from an old picture with a new stamp.
+    #[default]
+    Drop,
+    /// They are passed on, and nothing is looked for.
+    Use,
 }
 
 impl Default for V4l2Config {
@@ -64,6 +115,7 @@ impl Default for V4l2Config {
             matrix: None,
             range: None,
             controls: BTreeMap::new(),
+            recovery: RecoveryConfig::default(),
         }
     }
 }
@@ -110,6 +162,21 @@ fn in_range<'de, D: Deserializer<'de>, const MIN: u32, const MAX: u32>(
         .ok()
         .filter(|v| (MIN..=MAX).contains(v))
         .ok_or_else(|| Error::custom(format!("{value} is out of range: {MIN} ..= {MAX}")))
+}
+
+fn duration<'de, D: Deserializer<'de>, const MIN_MS: i64, const MAX_MS: i64>(
+    d: D,
+) -> Result<Nanos, D::Error> {
+    let (min, max) = (Nanos::from_millis(MIN_MS), Nanos::from_millis(MAX_MS));
+    let value = Nanos::deserialize(d)?;
+    (min..=max)
+        .contains(&value)
+        .then_some(value)
+        .ok_or_else(|| Error::custom(format!("{value} is out of range: {min} to {max}")))
+}
+
+fn end_after<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Nanos>, D::Error> {
+    duration::<_, 1_000, 86_400_000>(d).map(Some)
 }
 
 fn pixel_formats<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<PixelFormat>, D::Error> {
@@ -186,6 +253,11 @@ mod tests {
             ("matrix = \"bt2020\"", "`bt601` or `bt709`"),
             ("colour = 1", "unknown field `colour`"),
             ("controls.gain = 1.5", "a whole number, true, false"),
+            ("recovery.silent_after = \"10 ms\"", "out of range: 50"),
+            ("recovery.reopen_after = 2", "in quotes with its unit"),
+            ("recovery.frozen = \"keep\"", "`drop` or `use`"),
+            ("recovery.give_up_after = \"0 s\"", "out of range: 1"),
+            ("recovery.retry = true", "unknown field `retry`"),
         ];
         for (text, wanted) in rows {
             let error = toml::from_str::<V4l2Config>(text).unwrap_err().to_string();

@@ -5,10 +5,11 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::arrival;
 use super::controls::{self, ControlInfo};
+use super::identity::Identity;
 use super::node::Node;
 use super::offers::{self, FormatOffer};
-use super::{arrival, capture_node};
 use crate::error::{Fault, Kind, Result};
 use crate::frame::StampSource;
 
@@ -35,8 +36,8 @@ pub struct Camera {
     pub stamps: Option<StampSource>,
 }
 
-/// All video nodes, in the order of their numbers. A node that is not a camera is among them, with the reason.
-pub fn list() -> Vec<CameraInfo> {
+/// `/dev/videoN`, in the order of their numbers.
+pub(super) fn nodes() -> Vec<PathBuf> {
     let mut nodes: Vec<(u32, PathBuf)> = entries(Path::new("/dev"))
         .into_iter()
         .filter_map(|path| {
@@ -45,13 +46,18 @@ pub fn list() -> Vec<CameraInfo> {
         })
         .collect();
     nodes.sort();
+    nodes.into_iter().map(|(_, path)| path).collect()
+}
+
+/// All video nodes, in the order of their numbers. A node that is not a camera is among them, with the reason.
+pub fn list() -> Vec<CameraInfo> {
     let stable: Vec<PathBuf> = ["/dev/v4l/by-id", "/dev/v4l/by-path"]
         .iter()
         .flat_map(|folder| entries(Path::new(folder)))
         .collect();
-    nodes
+    nodes()
         .into_iter()
-        .map(|(_, path)| CameraInfo {
+        .map(|path| CameraInfo {
             stable_names: stable
                 .iter()
                 .filter(|link| link.canonicalize().is_ok_and(|node| node == path))
@@ -75,7 +81,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 
 fn look(path: &Path) -> Result<Camera> {
     let node = Node::open(path)?;
-    let identity = capture_node(&node)?;
+    let identity = Identity::of(&node)?;
     Ok(Camera {
         card: identity.card,
         driver: identity.driver,

@@ -4,16 +4,17 @@
 //! Thread: capture. Allocates: in `open`. Blocks: in `wait` only. Locks: no. Syscalls: `ppoll`, `ioctl`.
 //!
 //! In the order in which a frame meets them: `node` is the door to the driver, `negotiate` agrees on a
-//! format, `buffers` knows which slot the driver has, `arrival` describes what came. `controls`,
-//! `offers` and `list` are for setting up and for people.
+//! format, `buffers` knows which slot the driver has, `camera` is all of one opening, `arrival` describes what came. `watch` finds
+//! the faults that no driver reports, `recovery` opens a lost camera again, `identity` knows it by. `controls`, `offers` and `list`
+//! are for setting up and for people.
 //!
 //! The reader gets the newest frame. If the driver ran out of buffers meanwhile, even the newest is old: then
 //! all go back, and the next one is taken.
 //!
-//! A camera that is lost is lost for this source: `wait` and `take` say so from then on. To go on, drop the
-//! source and open the node again. The kernel lets go of the old node only when its last buffer is unmapped,
-//! so slots that are out must come back (to whichever source is there: one that is not its own is unmapped)
-//! before a node of the same name can appear.
+//! A camera that is lost is handed to a thread beside the way, which closes it and opens it again, under whatever number it comes
+//! back; until then `wait` times out as if no frame had come, and what is downstream sees that nothing is fresh. How soon a loss is
+//! found: an error or an unplugged cable at the next `wait`, which they end; silence and a frozen picture after the times in
+//! [`RecoveryConfig`], to within one `wait`. With `reopen = false`, or after `give_up_after`, `wait` says that the device is lost.
 //!
 //! Not supported, and refused by name: multi-planar devices, half pictures (one field a buffer), and devices
 //! without memory-mapped buffers.
@@ -21,44 +22,59 @@
 mod arrival;
 mod buffers;
 mod busy;
+mod camera;
 mod colour;
 mod config;
 mod controls;
+mod identity;
 pub mod list;
 mod negotiate;
 mod node;
 mod offers;
+mod recovery;
+mod watch;
 
-pub use config::{ControlValue, Damaged, V4l2Config};
+pub use config::{ControlValue, Damaged, Frozen, RecoveryConfig, V4l2Config};
 pub use controls::{ControlInfo, Takes};
 pub use offers::{FormatOffer, Rates, SizeOffer};
 
-use v4l::v4l_sys as sys;
-
 use self::arrival::Arrivals;
-use self::buffers::Buffers;
-use self::node::{Event, Node, Plain};
+use self::camera::Camera;
+use self::identity::Identity;
+use self::node::{Event, Node};
+use self::recovery::{Back, Recovery, Wanted};
+use self::watch::{Picture, Silence, Watch};
+use super::story::{Cause, Interruption, Story};
 use super::{Readiness, Source, SourceCounters};
 use crate::clock;
-use crate::error::{Result, StepError};
+use crate::error::{Fault, Kind, Result, StepError};
 use crate::frame::{FrameFormat, StampSource};
 use crate::rt::sync::Arc;
 use crate::slot::{Empty, Filled, Slot};
-use crate::units::{Hertz, MonoTime};
+use crate::units::{Hertz, MonoTime, Nanos};
 
 /// A camera.
 #[derive(Debug)]
 pub struct V4l2Source {
-    node: Node,
-    card: String,
+    /// None while it is away.
+    camera: Option<Camera>,
+    /// None when a lost camera is to end the run.
+    recovery: Option<Recovery>,
+    give_up_after: Option<Nanos>,
+    /// What it was when it was opened; it must be the same when it comes back.
+    name: String,
+    slots: u32,
+    stamps: StampSource,
     rate: Option<Hertz>,
     differs: Option<String>,
     arrivals: Arrivals,
-    buffers: Buffers,
-    streaming: bool,
-    lost: bool,
+    watch: Watch,
+    story: Story,
+    /// Found, and for the next `wait` to deal with: frames that came before it are still worth having.
+    lost: Option<Cause>,
     /// The last `take` put everything back for being old.
     renewed: bool,
+    notes: Vec<String>,
 }
 
 impl V4l2Source {
@@ -69,22 +85,43 @@ impl V4l2Source {
     /// value that it does not take (`Config`).
     pub fn open(config: &V4l2Config, source_index: u8) -> Result<Self> {
         let node = Node::open(&config.device)?;
-        let card = capture_node(&node)?.card;
-        let agreed = negotiate::negotiate(&node, config)?;
-        let least = match agreed.format.stride {
-            0 => 1, // JPEG: the driver knows how large its pictures get.
-            _ => agreed.format.frame_bytes(),
-        };
-        let buffers = Buffers::take_from(&node, config.buffers, least)?;
-        Ok(Self {
-            arrivals: Arrivals::new(source_index, agreed.format, config.damaged),
-            node,
-            card,
-            rate: agreed.rate,
-            differs: agreed.differs,
+        let identity = Identity::of(&node)?;
+        let (camera, agreed) = Camera::set_up(node, config)?;
+        let buffers = camera.buffers.count();
+        let differs = agreed.differs;
+        let name = format!(
+            "v4l2 {} \"{}\" {} {}x{}{}, {buffers} buffers{}",
+            config.device.display(),
+            identity.card,
+            agreed.format.pixel.name(),
+            agreed.format.width,
+            agreed.format.height,
+            agreed.rate.map_or_else(String::new, |r| format!(" {r}")),
+            differs
+                .as_ref()
+                .map_or_else(String::new, |d| format!(" ({d})")),
+        );
+        let wanted = Wanted {
+            config: config.clone(),
+            identity,
+            format: agreed.format,
             buffers,
-            streaming: false,
-            lost: false,
+        };
+        let reopen = config.recovery.reopen;
+        Ok(Self {
+            name,
+            slots: u32::try_from(buffers).expect("at most 32"),
+            stamps: camera.buffers.stamps(),
+            camera: Some(camera),
+            recovery: reopen.then(|| Recovery::start(wanted)).transpose()?,
+            give_up_after: config.recovery.give_up_after,
+            rate: agreed.rate,
+            notes: differs.iter().cloned().collect(),
+            differs,
+            arrivals: Arrivals::new(source_index, agreed.format, config.damaged),
+            watch: Watch::new(&config.recovery, agreed.rate.map(Hertz::period)),
+            story: Story::default(),
+            lost: None,
             renewed: false,
         })
     }
@@ -96,7 +133,7 @@ impl V4l2Source {
 
     /// Buffers that the driver has. While it has one it drops no frame for want of a buffer.
     pub fn queued(&self) -> usize {
-        self.buffers.queued()
+        self.camera.as_ref().map_or(0, |c| c.buffers.queued())
     }
 
     /// True when the driver ran out of buffers and has had to lose a frame since it filled the newest. That
@@ -107,40 +144,156 @@ impl V4l2Source {
             let period = self.rate?.period();
             Some(now > self.arrivals.next_due(period)? + period)
         };
-        self.buffers.queued() == 0 && lost_one() == Some(true)
+        self.queued() == 0 && lost_one() == Some(true)
     }
 
-    /// Gives the driver what is home. A refused buffer stays home and is tried again at the next call.
     fn queue_home(&mut self) {
-        if self.streaming {
-            let queued = self.buffers.queue_home(&self.node);
-            self.note(queued.err());
+        if let Some(camera) = &mut self.camera {
+            self.lost = self.lost.or(camera.queue_home());
         }
     }
 
-    /// ENODEV from any call means that the device is gone; other refusals are of one buffer.
-    fn note(&mut self, error: Option<std::io::Error>) {
-        self.lost |= error.is_some_and(|e| e.raw_os_error() == Some(libc::ENODEV));
+    /// A slot comes home: to the camera that it is of, or to where it is let go of.
+    fn bring_home(&mut self, slot: Slot<Empty>) {
+        let stranger = match &mut self.camera {
+            Some(camera) => camera.buffers.bring_home(slot),
+            None => Some(slot),
+        };
+        if let (Some(slot), Some(recovery)) = (stranger, &mut self.recovery) {
+            recovery.let_go(slot);
+        }
+    }
+
+    /// The stream is interrupted. Frames that come end that by themselves.
+    fn interrupted(&mut self, cause: Cause, last_good: MonoTime, now: MonoTime) {
+        if self.story.interrupted(cause, last_good, now) {
+            self.arrivals.counters().interrupted.add(1);
+        }
+    }
+
+    /// The camera is lost: it is opened again beside the way, or this source is at its end.
+    fn lose(&mut self, cause: Cause) -> Result<Readiness, StepError> {
+        self.interrupted(cause, self.watch.heard(), clock::now());
+        let Some(recovery) = &mut self.recovery else {
+            // For every `wait` from now on.
+            self.lost = Some(cause);
+            return Err(StepError::DeviceLost);
+        };
+        if let Some(camera) = self.camera.take() {
+            recovery.hand_over(camera);
+        }
+        Ok(Readiness::TimedOut)
+    }
+
+    /// What follows from no frame having come.
+    fn nothing_came(&mut self, now: MonoTime) -> Result<Readiness, StepError> {
+        match self.watch.nothing(now) {
+            Silence::Usual => {}
+            Silence::Silent => self.interrupted(Cause::Silent, self.watch.heard(), now),
+            // Without recovery it may still go on by itself, and the ladder has taken over long since.
+            Silence::Hopeless if self.recovery.is_none() => {}
+            Silence::Hopeless => {
+                self.watch.reopening_for_silence();
+                return self.lose(Cause::Silent);
+            }
+        }
+        Ok(Readiness::TimedOut)
+    }
+
+    /// Waits for the camera to come back.
+    fn wait_for_return(&mut self, deadline: MonoTime) -> Result<Readiness, StepError> {
+        let Some(recovery) = &mut self.recovery else {
+            return Err(StepError::DeviceLost);
+        };
+        if let Some(back) = recovery.back() {
+            self.welcome(back);
+            return Ok(Readiness::TimedOut);
+        }
+        let away = self.story.now().map(|i| clock::now() - i.detected);
+        if away
+            .zip(self.give_up_after)
+            .is_some_and(|(away, most)| away >= most)
+        {
+            return Err(StepError::DeviceLost);
+        }
+        recovery.sleep(deadline);
+        Ok(Readiness::TimedOut)
+    }
+
+    fn welcome(&mut self, back: Back) {
+        self.camera = Some(back.camera);
+        self.story.reopened(back.started, back.attempts);
+        self.begin(back.started);
+    }
+
+    fn begin(&mut self, now: MonoTime) {
+        (self.lost, self.renewed) = (None, false);
+        self.arrivals.begin(now);
+        self.watch.begin(now);
+    }
+
+    /// The newest frame that the driver has filled; all others go back to it.
+    fn newest(&mut self, now: MonoTime) -> Option<Slot<Filled>> {
+        let camera = self.camera.as_mut()?;
+        let mut newest: Option<Slot<Filled>> = None;
+        // BOUND: one turn a buffer; a camera that fills them faster than this takes them is read on next time.
+        for _ in 0..camera.buffers.count() {
+            let (slot, note) = match camera.buffers.dequeue(&camera.node) {
+                Ok(Some(filled)) => filled,
+                Ok(None) => break,
+                Err(e) => {
+                    let gone = e.raw_os_error() == Some(libc::ENODEV);
+                    self.lost = Some(match gone {
+                        true => Cause::Unplugged,
+                        false => Cause::DeviceError,
+                    });
+                    break;
+                }
+            };
+            self.watch.heard_from(now);
+            let meta = self.arrivals.describe(&note, slot.capacity(), now);
+            let unwanted = if self.arrivals.is_usable(&meta) {
+                let older = newest.replace(slot.fill(meta));
+                let counters = self.arrivals.counters();
+                older.map(|older| (older.empty(), &counters.drained))
+            } else {
+                Some((slot, &self.arrivals.counters().unusable))
+            };
+            if let Some((slot, counter)) = unwanted {
+                counter.add(1);
+                // It came from this camera just now, so it is none of another's.
+                let _ = camera.buffers.bring_home(slot);
+            }
+        }
+        newest
+    }
+
+    /// Looks whether a frame is worth passing on; if so, the stream is not interrupted (any more).
+    fn judged(&mut self, mut frame: Slot<Filled>, now: MonoTime) -> Option<Slot<Filled>> {
+        let last_new = self.watch.changed();
+        let picture = self.watch.picture(frame.bytes(), now);
+        if picture == Picture::New {
+            frame.meta_mut().marks.resumed = self.story.resumed(now);
+            if frame.meta().marks.resumed {
+                self.arrivals.counters().resumed.add(1);
+            }
+            return Some(frame);
+        }
+        self.interrupted(Cause::Frozen, last_new, now);
+        if picture == Picture::Hopeless && self.recovery.is_some() {
+            self.lost = Some(Cause::Frozen);
+        }
+        let counters = self.arrivals.counters();
+        counters.frozen.add(1);
+        counters.unusable.add(1);
+        self.bring_home(frame.empty());
+        None
     }
 }
 
 impl Source for V4l2Source {
     fn describe(&self) -> String {
-        let format = self.arrivals.format();
-        let rate = self.rate.map_or_else(String::new, |r| format!(" {r}"));
-        let differs = self
-            .differs
-            .as_ref()
-            .map_or_else(String::new, |d| format!(" ({d})"));
-        format!(
-            "v4l2 {} \"{}\" {} {}x{}{rate}, {} buffers{differs}",
-            self.node.path().display(),
-            self.card,
-            format.pixel.name(),
-            format.width,
-            format.height,
-            self.buffers.count(),
-        )
+        self.name.clone()
     }
 
     fn format(&self) -> FrameFormat {
@@ -152,11 +305,11 @@ impl Source for V4l2Source {
     }
 
     fn stamp_source(&self) -> StampSource {
-        self.buffers.stamps()
+        self.stamps
     }
 
     fn slot_count(&self) -> u32 {
-        u32::try_from(self.buffers.count()).expect("at most 32")
+        self.slots
     }
 
     fn next_due(&self) -> Option<MonoTime> {
@@ -164,149 +317,79 @@ impl Source for V4l2Source {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.differs.iter().cloned().collect()
+        self.notes.clone()
+    }
+
+    fn interruptions(&self) -> (Vec<Interruption>, u64) {
+        self.story.tell()
     }
 
     fn start(&mut self) -> Result<()> {
-        (self.lost, self.renewed) = (false, false);
-        self.arrivals.begin(clock::now());
-        let started = self
-            .buffers
-            .queue_home(&self.node)
-            .and_then(|()| self.node.stream(true));
-        self.streaming = started.is_ok();
-        started.map_err(|e| {
-            self.stop();
-            let mut fault = negotiate::device_fault(&self.node, "start streaming", &e);
-            if e.raw_os_error() == Some(libc::ENOSPC) {
-                fault.why = "the USB bus has not enough bandwidth left".to_owned();
-                fault.fix = "use a smaller size or rate, MJPG, or another USB port".to_owned();
-            }
-            fault
-        })
+        let now = clock::now();
+        self.begin(now);
+        let Some(camera) = &mut self.camera else {
+            return Err(Fault::new(
+                Kind::Lost,
+                format!("the camera is away: {}", self.name),
+                "it was lost and has not come back",
+                "check the cable and `dmesg`",
+            ));
+        };
+        camera.start().map_err(|e| camera.not_started(&e))
     }
 
     fn wait(&mut self, deadline: MonoTime) -> Result<Readiness, StepError> {
         self.queue_home();
-        if self.lost {
-            return Err(StepError::DeviceLost);
+        if let Some(cause) = self.lost.take() {
+            return self.lose(cause);
         }
-        match self.node.wait(deadline) {
+        let Some(camera) = &self.camera else {
+            return self.wait_for_return(deadline);
+        };
+        match camera.node.wait(deadline) {
             Event::Frame => Ok(Readiness::Ready),
-            Event::TimedOut => Ok(Readiness::TimedOut),
-            Event::Trouble => {
-                self.lost = true;
-                Err(StepError::DeviceLost)
-            }
+            // Who spins asks without end, and looks around soon enough.
+            Event::TimedOut if !deadline.is_set() => Ok(Readiness::TimedOut),
+            Event::TimedOut => self.nothing_came(clock::now()),
+            Event::Trouble(cause) => self.lose(cause),
         }
     }
 
     fn take(&mut self, now: MonoTime) -> Result<Option<Slot<Filled>>, StepError> {
-        let mut newest: Option<Slot<Filled>> = None;
-        // BOUND: one turn a buffer; a camera that fills them faster than this takes them is read on next time.
-        for _ in 0..self.buffers.count() {
-            let (slot, note) = match self.buffers.dequeue(&self.node) {
-                Ok(Some(filled)) => filled,
-                Ok(None) => break,
-                Err(_) => {
-                    self.lost = true;
-                    break;
-                }
-            };
-            let meta = self.arrivals.describe(&note, slot.capacity(), now);
-            if !self.arrivals.is_usable(&meta) {
-                self.arrivals.counters().unusable.add(1);
-                self.buffers.bring_home(slot);
-            } else if let Some(older) = newest.replace(slot.fill(meta)) {
-                self.arrivals.counters().drained.add(1);
-                self.buffers.bring_home(older.empty());
-            }
-        }
+        let mut newest = self.newest(now);
         // Once in a row only: a caller who is always late still gets frames.
-        self.renewed = newest.is_some() && !self.renewed && !self.lost && self.is_behind(now);
+        self.renewed =
+            newest.is_some() && !self.renewed && self.lost.is_none() && self.is_behind(now);
         if self.renewed
             && let Some(old) = newest.take()
         {
             self.arrivals.counters().drained.add(1);
-            self.buffers.bring_home(old.empty());
+            self.bring_home(old.empty());
         }
+        let frame = newest.and_then(|frame| self.judged(frame, now));
         self.queue_home();
-        match newest {
-            // What came before the loss is still worth having; the next `wait` reports it.
-            Some(frame) => {
-                self.arrivals.counters().taken.add(1);
-                Ok(Some(frame))
-            }
-            None if self.lost => Err(StepError::DeviceLost),
-            None => Ok(None),
+        // What came before a loss is still worth having; the next `wait` deals with that.
+        if frame.is_some() {
+            self.arrivals.counters().taken.add(1);
         }
+        Ok(frame)
     }
 
     fn give_back(&mut self, slot: Slot<Empty>) {
-        self.buffers.bring_home(slot);
+        self.bring_home(slot);
         self.queue_home();
     }
 
     fn stop(&mut self) {
-        // A device that is gone refuses this too, and has no buffers any more.
-        let _ = self.node.stream(false);
-        self.streaming = false;
-        self.buffers.all_home();
+        if let Some(camera) = &mut self.camera {
+            camera.stop();
+        }
+        if let Some(recovery) = &mut self.recovery {
+            self.notes.extend(recovery.notes());
+        }
     }
 
     fn counters(&self) -> Arc<SourceCounters> {
         Arc::clone(self.arrivals.counters())
     }
-}
-
-impl Drop for V4l2Source {
-    /// Slots that are out keep the kernel's side of the node open; it must not stream on for them.
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// Who a camera says it is.
-struct Identity {
-    card: String,
-    driver: String,
-    bus: String,
-}
-
-/// Checks that the node is a camera whose frames can be mapped.
-fn capture_node(node: &Node) -> Result<Identity> {
-    let mut capability = sys::v4l2_capability::zeroed();
-    node.ask(node::QUERY_CAPABILITY, &mut capability)
-        .map_err(|e| negotiate::device_fault(node, "say what it is", &e))?;
-    // One physical device may have several nodes; `device_caps` is about this one.
-    let can = match capability.capabilities & sys::V4L2_CAP_DEVICE_CAPS {
-        0 => capability.capabilities,
-        _ => capability.device_caps,
-    };
-    let refuse = |why: &str| Err(list::not_a_camera(node.path(), why));
-    if can & sys::V4L2_CAP_VIDEO_CAPTURE == 0 {
-        let planes = sys::V4L2_CAP_VIDEO_CAPTURE_MPLANE | sys::V4L2_CAP_VIDEO_M2M_MPLANE;
-        if can & sys::V4L2_CAP_META_CAPTURE != 0 {
-            return refuse(
-                "it gives metadata about a camera's frames, not frames; the camera is another node",
-            );
-        }
-        if can & (sys::V4L2_CAP_VIDEO_M2M | sys::V4L2_CAP_VIDEO_M2M_MPLANE) != 0 {
-            return refuse("it converts frames (a codec or scaler) and captures none");
-        }
-        if can & planes != 0 {
-            return refuse(
-                "it delivers frames in several planes of memory (multi-planar), which is not supported",
-            );
-        }
-        return refuse("it does not capture frames");
-    }
-    if can & sys::V4L2_CAP_STREAMING == 0 {
-        return refuse("its frames can only be copied out with read(), not mapped");
-    }
-    Ok(Identity {
-        card: node::text(&capability.card),
-        driver: node::text(&capability.driver),
-        bus: node::text(&capability.bus_info),
-    })
 }

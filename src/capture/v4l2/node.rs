@@ -20,6 +20,7 @@ use std::ptr::NonNull;
 use v4l::v4l_sys as sys;
 use v4l::v4l2::vidioc;
 
+use crate::capture::story::Cause;
 use crate::clock;
 use crate::error::{Fault, Kind, Result};
 use crate::units::MonoTime;
@@ -49,7 +50,7 @@ macro_rules! plain {
 }
 plain!(
     v4l2_capability v4l2_fmtdesc v4l2_frmsizeenum v4l2_frmivalenum v4l2_streamparm
-    v4l2_query_ext_ctrl v4l2_querymenu v4l2_control v4l2_pix_format
+    v4l2_query_ext_ctrl v4l2_querymenu v4l2_control v4l2_pix_format v4l2_event_subscription
 );
 
 /// An `ioctl` together with the struct that the kernel reads and writes for it.
@@ -79,6 +80,16 @@ requests! {
     SET_CONTROL(v4l2_control) = VIDIOC_S_CTRL;
 }
 
+/// VIDIOC_SUBSCRIBE_EVENT is `_IOW('V', 90, struct v4l2_event_subscription)` in videodev2.h; the crate leaves it out.
+const SUBSCRIBE_EVENT: Request<sys::v4l2_event_subscription> = Request {
+    code: {
+        // Direction "write" in the two high bits, then 14 bits of size, 8 of type, 8 of number (asm-generic/ioctl.h).
+        let size = size_of::<sys::v4l2_event_subscription>() as vidioc::_IOC_TYPE;
+        (1 << 30) | (size << 16) | ((b'V' as vidioc::_IOC_TYPE) << 8) | 90
+    },
+    argument: PhantomData,
+};
+
 /// An open camera node, non-blocking.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -91,8 +102,8 @@ pub(super) struct Node {
 pub(super) enum Event {
     Frame,
     TimedOut,
-    /// The driver reports an error or that the device is gone.
-    Trouble,
+    /// The driver reports that there will be no more frames.
+    Trouble(Cause),
 }
 
 impl Node {
@@ -143,6 +154,20 @@ impl Node {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Where the kernel tells more about this node, whatever it is called now.
+    pub(super) fn about(&self) -> PathBuf {
+        let number = self.file.metadata().map_or(0, |m| m.st_rdev());
+        let (major, minor) = (libc::major(number), libc::minor(number));
+        PathBuf::from(format!("/sys/dev/char/{major}:{minor}"))
+    }
+
+    /// Asks to be told, by [`Event::Trouble`], when what the camera is connected to changes its format.
+    pub(super) fn tell_of_source_changes(&self) -> io::Result<()> {
+        let mut wanted = sys::v4l2_event_subscription::zeroed();
+        wanted.type_ = sys::V4L2_EVENT_SOURCE_CHANGE;
+        self.ask(SUBSCRIBE_EVENT, &mut wanted)
     }
 
     /// Asks the driver; `argument` is what the kernel reads and overwrites.
@@ -290,7 +315,7 @@ impl Node {
     pub(super) fn wait(&self, deadline: MonoTime) -> Event {
         let mut poll = libc::pollfd {
             fd: self.file.as_raw_fd(),
-            events: libc::POLLIN,
+            events: libc::POLLIN | libc::POLLPRI,
             revents: 0,
         };
         // BOUND: ends at the deadline; each turn but the last was ended by a signal.
@@ -302,11 +327,22 @@ impl Node {
                 0 => return Event::TimedOut,
                 // A full buffer is worth having even if the device has just gone.
                 1 if poll.revents & libc::POLLIN != 0 => return Event::Frame,
-                1 => return Event::Trouble,
+                1 => return Event::Trouble(cause(poll.revents)),
                 _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
-                _ => return Event::Trouble,
+                _ => return Event::Trouble(Cause::DeviceError),
             }
         }
+    }
+}
+
+/// What `poll` says of a stream that has no frame and never will. A device that has gone reports an event and an error too.
+fn cause(revents: libc::c_short) -> Cause {
+    if revents & (libc::POLLHUP | libc::POLLNVAL) != 0 {
+        Cause::Unplugged
+    } else if revents & libc::POLLERR != 0 {
+        Cause::DeviceError
+    } else {
+        Cause::FormatChanged
     }
 }
 

@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::SourceCounters;
+use crate::capture::story::Interruption;
 use crate::link::LinkTotals;
 use crate::telemetry::durations::Quantiles;
 use crate::telemetry::environment::Environment;
 use crate::telemetry::report::counts::{PlayerReport, SensorReport};
+use crate::units::MonoTime;
 
 /// The name and major version of the schema. A change that breaks a reader makes a new number.
 pub const SCHEMA: &str = "reflexarc-report/1";
@@ -236,6 +238,42 @@ pub struct SourceReport {
     /// What was odd about frames, by kind. Such frames are among `in`, except gaps, which never came.
     pub odd: BTreeMap<String, u64>,
     pub notes: Vec<String>,
+    /// In their order.
+    #[serde(default)]
+    pub interruptions: Vec<InterruptionReport>,
+    /// Later ones that were only counted.
+    #[serde(default)]
+    pub interruptions_more: u64,
+}
+
+/// One interruption of a source's stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterruptionReport {
+    pub cause: String,
+    /// Arrival of the last good frame before it, since the beginning of the run.
+    pub last_frame_at_ns: u64,
+    /// From there: when the interruption was noticed,
+    pub detected_after_ns: u64,
+    /// the device streamed again after it had been opened anew (absent if it was not),
+    pub reopened_after_ns: Option<u64>,
+    /// and the first good frame arrived (absent if none did).
+    pub resumed_after_ns: Option<u64>,
+    /// How often it was tried to open the device.
+    pub attempts: u32,
+}
+
+impl InterruptionReport {
+    pub fn new(told: &Interruption, began: MonoTime) -> Self {
+        let after = |instant: MonoTime| (instant - told.last_frame).clamp_u64();
+        Self {
+            cause: told.cause.name().to_owned(),
+            last_frame_at_ns: (told.last_frame - began).clamp_u64(),
+            detected_after_ns: after(told.detected),
+            reopened_after_ns: told.reopened.map(after),
+            resumed_after_ns: told.resumed.map(after),
+            attempts: told.attempts,
+        }
+    }
 }
 
 impl SourceReport {
@@ -256,6 +294,7 @@ impl SourceReport {
             ("short", counters.short.get()),
             ("repeated", counters.repeated.get()),
             ("future stamp", counters.future_stamps.get()),
+            ("frozen", counters.frozen.get()),
         ]);
         self
     }

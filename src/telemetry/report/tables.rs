@@ -6,7 +6,7 @@ use crate::telemetry::durations::{Quantiles, duration};
 use crate::telemetry::report::axis::{label_seconds, to_f64};
 use crate::telemetry::report::data::{Report, ThreadReport};
 use crate::telemetry::report::html::escape;
-use crate::telemetry::report::text::by_reason;
+use crate::telemetry::report::text::{INTERRUPTION_HEAD, by_reason, interruption_cells};
 
 /// A table under construction. Cells are text, escaped here; the first `left` columns lie to the left.
 struct Table {
@@ -177,6 +177,22 @@ pub fn flows(report: &Report) -> String {
         );
     }
     let mut html = table.done();
+    let all: Vec<_> = report
+        .sources
+        .iter()
+        .flat_map(|s| &s.interruptions)
+        .collect();
+    if !all.is_empty() {
+        let mut table = Table::new(1, &INTERRUPTION_HEAD);
+        for interruption in all {
+            table.row(interruption_cells(interruption));
+        }
+        let _ = write!(
+            html,
+            "<h3>Interruptions, each from its last good frame</h3>{}",
+            table.done()
+        );
+    }
     let notes = report.sources.iter().flat_map(|s| &s.notes);
     for note in notes {
         let _ = write!(html, "<p class=\"note\">{}</p>", escape(note));

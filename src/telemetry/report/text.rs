@@ -12,7 +12,9 @@ use crate::error::{Fault, Kind, Result};
 use crate::telemetry::columns::{align, fit, short};
 use crate::telemetry::durations::{Quantiles, duration};
 use crate::telemetry::report::counts::{PlayerReport, SensorReport};
-use crate::telemetry::report::data::{Report, SCHEMA, StageReport, ThreadReport, Verdict};
+use crate::telemetry::report::data::{
+    InterruptionReport, Report, SCHEMA, StageReport, ThreadReport, Verdict,
+};
 
 /// The text of the report at `path`: a `report.json`, a report's folder, or a folder of reports with a link
 /// `latest`.
@@ -82,6 +84,11 @@ pub fn text(report: &Report) -> String {
         &mut lines,
         "Links and sources: in = out + dropped + in flight",
         align(&flows(report)),
+    );
+    section(
+        &mut lines,
+        "Interruptions of the source, each from its last good frame",
+        align(&interruptions(report)),
     );
     section(&mut lines, "Threads", align(&threads(&report.threads)));
     section(&mut lines, "Sensors", sensors(&report.sensors));
@@ -265,6 +272,57 @@ fn flows(report: &Report) -> Vec<Vec<String>> {
         rows.clear();
     }
     rows
+}
+
+/// Interruptions that are shown here; report.json has them all.
+const INTERRUPTIONS_SHOWN: usize = 12;
+
+fn interruptions(report: &Report) -> Vec<Vec<String>> {
+    let all: Vec<_> = report
+        .sources
+        .iter()
+        .flat_map(|s| &s.interruptions)
+        .collect();
+    if all.is_empty() {
+        return Vec::new();
+    }
+    let mut rows = vec![words(&INTERRUPTION_HEAD)];
+    rows.extend(
+        all.iter()
+            .take(INTERRUPTIONS_SHOWN)
+            .map(|i| interruption_cells(i).to_vec()),
+    );
+    let more = report
+        .sources
+        .iter()
+        .map(|s| s.interruptions_more)
+        .sum::<u64>()
+        + all.len().saturating_sub(INTERRUPTIONS_SHOWN) as u64;
+    if more > 0 {
+        rows.push(vec![format!("and {more} more")]);
+    }
+    rows
+}
+
+pub const INTERRUPTION_HEAD: [&str; 6] = [
+    "cause",
+    "at",
+    "noticed after",
+    "open after",
+    "frames after",
+    "attempts",
+];
+
+pub fn interruption_cells(i: &InterruptionReport) -> [String; 6] {
+    let or_never = |ns: Option<u64>| ns.map_or("-".to_owned(), |ns| duration(ns).to_string());
+    [
+        i.cause.clone(),
+        duration(i.last_frame_at_ns).to_string(),
+        duration(i.detected_after_ns).to_string(),
+        or_never(i.reopened_after_ns),
+        or_never(i.resumed_after_ns),
+        i.attempts.to_string(),
+    ]
 }
 
 fn threads(threads: &[ThreadReport]) -> Vec<Vec<String>> {
