@@ -194,10 +194,16 @@ pub struct Flash {
     pub recipe: Recipe,
     /// The vendor's name for the board.
     pub configuration: Option<Fact<String>>,
+    /// For the vendor's newest release.
     pub command: Option<Fact<String>>,
+    /// Older release, such as `r36`, to the command that it needs.
+    #[serde(default)]
+    pub older: BTreeMap<String, Fact<String>>,
     /// Options that do harm.
     pub avoid: Option<Fact<Vec<String>>>,
     pub reset: Option<Fact<Reset>>,
+    /// The shortest time in which the boot flash can be erased: below it, it was write-protected.
+    pub erase: Option<Fact<Nanos>>,
 }
 
 /// Who writes, and through what.
