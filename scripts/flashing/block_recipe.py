@@ -16,7 +16,7 @@ from .journal import Journal
 from .options import Options
 from .refusal import Code, Refusal
 from .system import System
-from .target import Disk, Policy, look, refuse_too_small, refuse_unless_safe
+from .target import STRICT, Disk, Policy, look, refuse_too_small, refuse_unless_safe
 from .writer import Writer
 
 
@@ -29,7 +29,7 @@ class BlockRecipe:
         options: Options,
         log: Log,
         system: System | None = None,
-        policy: Policy = Policy(),
+        policy: Policy = STRICT,
         segment: int = SEGMENT,
     ) -> None:
         self.target: TargetState = "unchanged"
@@ -117,7 +117,10 @@ class BlockRecipe:
         labels = [part.name for part in sorted(disk.block.glob(f"{disk.block.name}*"))]
         return [
             ("board", f"{self._board.name} ({self._board.title})"),
-            ("image", f"{self._image.path}, {size(survey.raw_size)}, {size(survey.written + len(survey.head))} of it used"),
+            (
+                "image",
+                f"{self._image.path}, {size(survey.raw_size)}, {size(survey.written + len(survey.head))} of it used",
+            ),
             ("content", survey.identity[:16]),
             ("checked by", str(self._image.sum_path or "nothing: there is no .sha256")),
             ("target", disk.described),
@@ -185,7 +188,7 @@ class BlockRecipe:
 
     def report(self) -> list[str]:
         return [
-            f"{self._disk.path} holds {self._image.path.name} for {self._board.title}; every byte was read back from it.",
+            f"{self._disk.path} holds {self._image.path.name} for {self._board.title}; all of it was read back from it.",
             f"Pull it out, put it into the board, and start the board. The old partition table is in {self._table}.",
         ]
 

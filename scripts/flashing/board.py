@@ -103,5 +103,5 @@ def seconds(text: str) -> float:
     units = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
     found = re.fullmatch(r"([0-9.]+) (us|ms|s|min)", text)
     if not found:
-        raise ValueError(f"`{text}` is not a duration such as \"30 s\"")
+        raise ValueError(f'`{text}` is not a duration such as "30 s"')
     return float(found[1]) * units[found[2]]

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from types import FrameType
 
@@ -40,6 +41,19 @@ def main(words: list[str], choice: Callable[[Board, Options, Log], Recipe] | Non
     except KeyboardInterrupt:
         return _refused(
             Refusal(Code.INTERRUPTED, "stopped by a signal", "somebody or something stopped it", "start it again"),
+            recipe,
+            log,
+        )
+    except Exception as error:
+        # Whatever it is, the state of the target has to be said.
+        traceback.print_exc()
+        return _refused(
+            Refusal(
+                Code.UNFORESEEN,
+                f"{type(error).__name__}: {error}",
+                "it is a mistake of this program, or this machine does something that it does not know",
+                "please report it, with the lines above and the event log",
+            ),
             recipe,
             log,
         )

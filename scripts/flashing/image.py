@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Protocol, Self
+from typing import IO, Protocol, Self, cast
 
 from . import bmap
 from .refusal import Code, Refusal
@@ -86,13 +86,13 @@ class Source(AbstractContextManager["Source"]):
             command = ["zstd", "--decompress", "--stdout", "--quiet", "--", str(path)]
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
             assert self._process.stdout is not None
-            self._stream = self._process.stdout  # type: ignore[assignment]
+            self._stream = cast(_Readable, self._process.stdout)
         elif kind == "xz":
             self._file = lzma.open(path)
-            self._stream = self._file  # type: ignore[assignment]
+            self._stream = self._file
         else:
             self._file = path.open("rb", buffering=0)
-            self._stream = self._file  # type: ignore[assignment]
+            self._stream = self._file
             # Holes and what no one asked for need not be read, unless all is to be hashed.
             self._seekable = hasher is None
         self._scratch = memoryview(bytearray(SEGMENT))

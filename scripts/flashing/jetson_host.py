@@ -51,7 +51,12 @@ def check(system: System, bsp: Path | None) -> list[Check]:
         lambda: _service("tlp", "it puts USB to sleep"),
     ]
     if bsp is not None:
-        checks += [lambda: _space(bsp), lambda: _prepared(bsp), lambda: _flashing_kernel(bsp), lambda: _same_kernel(bsp)]
+        checks += [
+            lambda: _space(bsp),
+            lambda: _prepared(bsp),
+            lambda: _flashing_kernel(bsp),
+            lambda: _same_kernel(bsp),
+        ]
     return [one() for one in checks]
 
 

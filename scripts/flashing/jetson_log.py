@@ -21,8 +21,8 @@ _WHOLE_KIB = 16 * 1024
 def erase_time(lines: list[Line]) -> float | None:
     """The longest that the erase of the boot flash can have taken, in seconds; None if there was none.
 
-    From the line before the first that speaks of it to the line after the last, because it is not known whether the
-    tool speaks before or after it works. So a chip that was erased is never suspected; one that was not is found, as
+    From the line before the first that speaks of it to the line after the last: it is not known whether the tool speaks
+    before or after it works. So a chip that was erased is never suspected; one that was not is found, as
     the lines around it come at once.
     """
     about = [number for number, line in enumerate(lines) if _ERASE.search(line.text)]

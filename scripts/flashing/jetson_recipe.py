@@ -189,7 +189,7 @@ class JetsonRecipe:
         return [
             f"read the module's EEPROM: cd {self._bsp} && ./nvautoflash.sh --print_boardid",
             f"write the board: cd {self._bsp} && {shlex.join(self._full_command())}",
-            f"read its log: if the boot flash was `erased` in less than {self._board.erase_s:.0f} s, it is write-protected",
+            f"read its log: a boot flash `erased` in less than {self._board.erase_s:.0f} s is write-protected",
             last,
         ]
 

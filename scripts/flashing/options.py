@@ -42,7 +42,11 @@ def parse(words: list[str]) -> Options:
     parser = argparse.ArgumentParser(
         prog="scripts/flash",
         description=USAGE,
-        epilog="boards: " + ", ".join(board.names()) + "\n\nexit codes:\n" + table() + "\n\ndocs/flashing.md explains them, and the event log.",
+        epilog="boards: "
+        + ", ".join(board.names())
+        + "\n\nexit codes:\n"
+        + table()
+        + "\n\ndocs/flashing.md explains them, and the event log.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

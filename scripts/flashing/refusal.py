@@ -70,6 +70,7 @@ class Code(Enum):
     PING = (92, "the board did not answer over the USB network after it was started for flashing")
     WRITE_PROTECTED = (93, "the boot flash was not erased although the tool says so: it is write-protected")
     USB_TRANSFER = (94, "data got lost on the USB cable")
+    UNFORESEEN = (99, "something happened that this program does not know")
     INTERRUPTED = (130, "stopped by a signal")
 
     def __init__(self, exit_code: int, meaning: str) -> None:

@@ -112,7 +112,7 @@ class RockusbRecipe:
                 "exactly one board in Maskrom or Loader mode is needed",
                 "run it as root; hold the maskrom button while the power comes on",
             )
-        return mine[0]
+        return str(mine[0])
 
     def identify(self) -> None:
         if self._mode == "Maskrom" and self._options.loader is None:
@@ -218,7 +218,9 @@ class RockusbRecipe:
             raise Refusal(
                 Code.VENDOR_FAILED,
                 f"rkdeveloptool {words[0]} failed: {transcript.tail() or f'exit code {transcript.returncode}'}",
-                "the board's eMMC is not completely written" if self.target == "incomplete" else "nothing was written by this step",
+                "the board's eMMC is not completely written"
+                if self.target == "incomplete"
+                else "nothing was written by this step",
                 "take the board's power away, hold the maskrom button while it comes back, use another cable",
             )
         return transcript

@@ -24,6 +24,9 @@ class Policy:
     """Loop devices and device mappers count as removable disks."""
 
 
+STRICT = Policy()
+
+
 @dataclass(frozen=True)
 class Disk:
     """A disk as the kernel describes it."""

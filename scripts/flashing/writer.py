@@ -115,7 +115,9 @@ class Writer:
         self.device.read(segment.offset, again)
         code = Code.VERIFY_CARD if again == first else Code.VERIFY_READER
         offset = first_difference(memoryview(first), memoryview(expected))
-        raise _wrong(self.device, code, segment.offset + offset, memoryview(first)[offset:], memoryview(expected)[offset:])
+        raise _wrong(
+            self.device, code, segment.offset + offset, memoryview(first)[offset:], memoryview(expected)[offset:]
+        )
 
     def _saved(self, state: Journal) -> Journal:
         journal.save(self.journal_path, state)

@@ -98,7 +98,9 @@ class FlashTest(unittest.TestCase):
         flow.run(self.recipe, wet, log)
         return self.recipe
 
-    def write(self, image: Path, device: Path, *words: str, observer: Callable[[dict[str, Any]], None] = lambda e: None) -> Recipe:
+    def write(
+        self, image: Path, device: Path, *words: str, observer: Callable[[dict[str, Any]], None] = lambda e: None
+    ) -> Recipe:
         """Writes an image to a loop device as the board x86-64."""
         board = boards.load("x86-64")
 
@@ -249,7 +251,9 @@ class Tree(System):
         self._swaps += f"{name} partition 1000 0 -2\n"
         self.write("proc/swaps", self._swaps)
 
-    def usb(self, instance: str, identifier: str, maker: str, product: str, *, serial: str = "", speed: str = "480") -> None:
+    def usb(
+        self, instance: str, identifier: str, maker: str, product: str, *, serial: str = "", speed: str = "480"
+    ) -> None:
         """A device on the USB bus."""
         folder = f"sys/devices/pci0/usb{instance[0]}/{instance}"
         vendor, number = identifier.split(":")

@@ -85,7 +85,9 @@ class Command(FlashTest):
         self.assertEqual(backing.read_bytes(), before)
 
     def test_a_partition_of_a_real_disk_is_refused(self) -> None:
-        found = [entry for entry in os.listdir("/sys/class/block") if os.path.exists(f"/sys/class/block/{entry}/partition")]
+        found = [
+            entry for entry in os.listdir("/sys/class/block") if os.path.exists(f"/sys/class/block/{entry}/partition")
+        ]
         found = [entry for entry in found if os.path.exists(f"/dev/{entry}")]
         if not found:
             skip("this machine has no disk with partitions")
@@ -101,7 +103,9 @@ class Command(FlashTest):
             self.assertLessEqual({"elapsed_s", "stage", "event"}, set(line))
         self.assertEqual([line["stage"] for line in lines if line["event"] == "enter"], ["plan", "host", "detect"])
         last = lines[-1]
-        self.assertEqual((last["event"], last["code"], last["exit"], last["target"]), ("refused", "E_NO_DEVICE", 30, "unchanged"))
+        self.assertEqual(
+            (last["event"], last["code"], last["exit"], last["target"]), ("refused", "E_NO_DEVICE", 30, "unchanged")
+        )
 
     def test_a_jetson_without_nvidias_folder_is_told_where_to_get_it(self) -> None:
         self.assertIn("apply_binaries.sh", self.exits(Code.BSP, "jetson-orin-nano", "--dry-run"))

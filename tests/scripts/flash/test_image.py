@@ -110,7 +110,12 @@ class Images(FlashTest):
         bmap_beside(path, 8 * MIB, (0, 3), (300, 599), (1024, 1024), (2047, 2047), content=content)
         found = survey(path)
         self.assertEqual(found.head, content[: 4 * 4096] + bytes(HEAD - 4 * 4096))
-        expected = [(300 * 4096, 512 * 4096), (512 * 4096, 600 * 4096), (1024 * 4096, 1025 * 4096), (2047 * 4096, 8 * MIB)]
+        expected = [
+            (300 * 4096, 512 * 4096),
+            (512 * 4096, 600 * 4096),
+            (1024 * 4096, 1025 * 4096),
+            (2047 * 4096, 8 * MIB),
+        ]
         self.assertEqual([(segment.offset, segment.end) for segment in found.segments], expected)
 
     def test_a_range_across_the_heads_end_is_cut_there(self) -> None:

@@ -100,7 +100,9 @@ class Jetson(FlashTest):
         flow.run(Quick(boards.load("jetson-orin-nano"), options, log, self.tree), options, log)
         self.assertFalse((self.bsp / "called-identity").exists())
         self.assertFalse((self.bsp / "called").exists())
-        self.assertIn("l4t_initrd_flash.sh jetson-orin-nano-devkit-super internal", " ".join(self.event("plan")["steps"]))
+        self.assertIn(
+            "l4t_initrd_flash.sh jetson-orin-nano-devkit-super internal", " ".join(self.event("plan")["steps"])
+        )
 
     def test_r36_gets_its_own_command(self) -> None:
         release = self.bsp / "rootfs/etc/nv_tegra_release"
@@ -119,7 +121,10 @@ class Jetson(FlashTest):
         self.assertEqual(self.recipe.target, "unchanged")
 
     def test_an_empty_identity_is_no_disagreement(self) -> None:
-        script(self.bsp / "nvautoflash.sh", "echo 'Board ID() version() sku() revision()'; echo jetson-orin-nano-devkit found.")
+        script(
+            self.bsp / "nvautoflash.sh",
+            "echo 'Board ID() version() sku() revision()'; echo jetson-orin-nano-devkit found.",
+        )
         self.assertEqual(self.run_flash().target, "complete")
 
     def test_an_erase_that_is_too_fast_is_no_success(self) -> None:
@@ -248,7 +253,9 @@ class Words(unittest.TestCase):
         told += [(1.2, "Erasing 64 Kibyte @ 3ff0000 -- 100 % complete"), (1.3, "Writing data to Block 0")]
         self.assertAlmostEqual(jetson_log.erase_time(self.lines(*told)) or 0.0, 0.3)
         self.assertAlmostEqual(
-            jetson_log.erase_time(self.lines((5.0, "Step"), (125.0, "Erasing 65536 Kibyte @ 0 -- 100 % complete"))) or 0, 120
+            jetson_log.erase_time(self.lines((5.0, "Step"), (125.0, "Erasing 65536 Kibyte @ 0 -- 100 % complete")))
+            or 0,
+            120,
         )
 
     def test_the_erase_of_one_partition_is_not_judged(self) -> None:
@@ -271,7 +278,9 @@ class Words(unittest.TestCase):
         self.assertEqual(parse("Board ID(3767) version(300) sku(0005) revision(A)").identity, "3767-0005")
         self.assertEqual(parse("'boardid=3701;fab=000;boardsku=0005;boardrev=;'").identity, "3701-0005")
         self.assertEqual(parse("--device_config tegra234-mb1-bct-device-p3701-0000.dts").identity, "")
-        self.assertEqual(parse("1 connections found.\njetson-agx-orin-devkit found.").configuration, "jetson-agx-orin-devkit")
+        self.assertEqual(
+            parse("1 connections found.\njetson-agx-orin-devkit found.").configuration, "jetson-agx-orin-devkit"
+        )
 
     def test_a_variant_of_a_configuration_is_no_disagreement(self) -> None:
         nano = boards.load("jetson-orin-nano")

@@ -81,7 +81,9 @@ class Rockusb(FlashTest):
     def test_a_failure_that_the_tool_only_tells_is_a_failure(self) -> None:
         self.mode("Loader")
         self.spoil("echo 'Write LBA failed!'; exit 0")
-        self.assertIn("Write LBA failed", self.refused(Code.VENDOR_FAILED, lambda: self.run_flash(self.image(3 * MIB))).what)
+        self.assertIn(
+            "Write LBA failed", self.refused(Code.VENDOR_FAILED, lambda: self.run_flash(self.image(3 * MIB))).what
+        )
 
     def test_two_boards_are_refused_also_with_a_port_named(self) -> None:
         self.tree.usb("1-5", "2207:350b", "Rockchip", "USB download gadget")

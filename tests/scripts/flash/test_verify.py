@@ -86,7 +86,7 @@ class Lies(FlashTest):
         class Flickering:
             """What no real device does at a test's wish: one bit is wrong, and another at each reading."""
 
-            class disk:  # noqa: N801
+            class disk:
                 path, sector = Path("/dev/flicker"), 512
 
             readings = 0
@@ -141,11 +141,15 @@ class Lies(FlashTest):
         name = f"flash-test-{os.getpid()}"
         table = f"0 {size // 512} flakey {device} 0 0 1 1 drop_writes"
         try:
-            done = subprocess.run(["dmsetup", "create", name, "--table", table], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                ["dmsetup", "create", name, "--table", table], capture_output=True, text=True, check=False
+            )
         except FileNotFoundError:
             skip("dmsetup is not installed: no disk that drops writes")
         if done.returncode != 0:
-            skip(f"this kernel has no dm-flakey: no disk that drops all writes ({done.stderr.strip().splitlines()[:1]})")
+            skip(
+                f"this kernel has no dm-flakey: no disk that drops all writes ({done.stderr.strip().splitlines()[:1]})"
+            )
         self.stack.callback(subprocess.run, ["dmsetup", "remove", "--retry", name], check=False)
         subprocess.run(["dmsetup", "mknodes"], check=False)
         return Path("/dev/mapper") / name

@@ -108,7 +108,10 @@ class Writing(FlashTest):
 
     def test_a_target_that_fills_up_is_a_write_error_with_its_offset_and_the_target_is_called_incomplete(self) -> None:
         folder = Path(tempfile.mkdtemp(dir=self.folder))
-        if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "none", str(folder)]).returncode:
+        if (
+            os.geteuid() != 0
+            or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m", "none", str(folder)]).returncode
+        ):
             skip("a full disk is made with a small tmpfs, which this machine does not let be mounted")
         self.stack.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=False)
         backing = folder / "disk"
