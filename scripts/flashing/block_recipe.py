@@ -188,7 +188,7 @@ class BlockRecipe:
 
     def report(self) -> list[str]:
         return [
-            f"{self._disk.path} holds {self._image.path.name} for {self._board.title}; all of it was read back from it.",
+            f"{self._disk.path} holds {self._image.path.name} for {self._board.title}; all of it was read back.",
             f"Pull it out, put it into the board, and start the board. The old partition table is in {self._table}.",
         ]
 

@@ -30,6 +30,7 @@ class Log:
         self._early: list[str] = []
         self._began = time.monotonic()
         self._shown = -1
+        self._verb = ""
 
     def write_to(self, path: Path) -> None:
         """From here on events go to `path`; those that came before are written first."""
@@ -83,6 +84,9 @@ class Log:
 
     def progress(self, verb: str, done: int, total: int) -> None:
         """How far a long step is: on a terminal one line that changes, else and in the log one per tenth."""
+        if verb != self._verb:
+            self._end_progress()
+            self._verb = verb
         percent = 100 if total == 0 else done * 100 // total
         if percent // 10 > self._shown // 10 or self._shown < 0:
             self.event("progress", verb=verb, done=done, total=total)

@@ -245,7 +245,8 @@ class Image:
                         head[begin : begin + count] = buffer[:count]
                     elif count > 0:
                         segments.append(Segment(begin, length, hashlib.sha256(buffer[:length]).hexdigest()))
-                    progress(begin + count)
+                    if count:
+                        progress(begin + count)
                     if count < end - begin:
                         break
                 if piece.sha256 and digest.hexdigest() != piece.sha256:

@@ -56,8 +56,8 @@ _CAUSES = (
         "the board was started for flashing and did not answer over the USB network",
         "its USB went through a hub, NetworkManager took usb0, a firewall, or the wrong configuration: the "
         "flashing system then does not start",
-        "use a port of the machine itself and another cable; see `scripts/flash BOARD --check-host`; the board's serial "
-        "console says how far it came",
+        "use a port of the machine itself and another cable; see `scripts/flash BOARD --check-host`; the board's "
+        "serial console says how far it came",
     ),
     (
         Code.USB_TRANSFER,

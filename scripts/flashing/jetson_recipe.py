@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shlex
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from .vendor import Transcript
 FLASH_LIMIT_S = 3600.0
 FLASH_SILENCE_S = 900.0
 IDENTIFY_LIMIT_S = 120.0
+# BOUND: when the tool has ended, the board may not have left the bus yet; what NVIDIA's own script waits for is longer.
+SETTLE_S = 2.0
 # BOUND: the board leaves the bus and comes back within seconds when it restarts into recovery.
 RETURN_LIMIT_S = 30.0
 # BOUND: the first boot resizes its file system, makes keys and restarts once.
@@ -34,6 +37,7 @@ class JetsonRecipe:
 
     flash_limit_s = FLASH_LIMIT_S
     flash_silence_s = FLASH_SILENCE_S
+    settle_s = SETTLE_S
     return_limit_s = RETURN_LIMIT_S
     boot_limit_s = BOOT_LIMIT_S
 
@@ -153,6 +157,7 @@ class JetsonRecipe:
         self._await_recovery()
 
     def _await_recovery(self) -> None:
+        time.sleep(self.settle_s)
         back = usb.await_device(self._system, self._device.instance, self._board.recovery, self.return_limit_s)
         if back is None:
             raise Refusal(

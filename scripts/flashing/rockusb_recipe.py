@@ -123,6 +123,15 @@ class RockusbRecipe:
                 "add --loader rk3588_spl_loader_*.bin of the board's vendor",
             )
         self._survey = self._image.survey(_SECTOR)
+        needed = self._survey.raw_size + 2 * _READ_BYTES
+        free = shutil.disk_usage(self._work.name).free
+        if free < needed:
+            raise Refusal(
+                Code.STATE,
+                f"{Path(self._work.name).parent} has {size(free)} free, {size(needed)} are needed",
+                "rkdeveloptool takes plain files only, so the image is unpacked there",
+                "free some, or name another folder in TMPDIR",
+            )
 
     def resolution(self) -> Resolution:
         return [

@@ -96,7 +96,7 @@ def look(system: System, path: Path, policy: Policy) -> Disk:
         serial=_serial(block, owner),
         model=_model(block, owner),
         transport=transport,
-        removable=transport in ("usb", "sd") or read_text(block / "removable") == "1" or policy.virtual_disks,
+        removable=transport == "sd" or read_text(block / "removable") == "1" or policy.virtual_disks,
         sequence=read_text(block / "diskseq"),
     )
 
@@ -147,11 +147,18 @@ def refuse_unless_safe(system: System, disk: Disk, image: Path | None, serial: s
 
 
 def _refuse_by_its_nature(disk: Disk, serial: str) -> None:
-    if not disk.removable:
+    if not disk.removable and disk.transport == "usb" and not serial:
+        raise Refusal(
+            Code.NOT_REMOVABLE,
+            f"{disk.path} is a disk in a USB case ({disk.model}), not a card or a stick",
+            "it may be somebody's backup",
+            f"if it is to go into the board, add --serial {disk.serial or 'S'}",
+        )
+    if not disk.removable and disk.transport != "usb":
         raise Refusal(
             Code.NOT_REMOVABLE,
             f"{disk.path} is a built-in disk ({disk.transport})",
-            "only what can be pulled out is written: cards, sticks, disks in a USB case",
+            "only what can be pulled out is written: cards, sticks, and with --serial disks in a USB case",
             "put the board's card or disk into a USB reader or case",
         )
     if disk.size == 0:

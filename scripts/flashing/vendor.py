@@ -70,6 +70,8 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # Its words are read; they must not be translated.
+            env=os.environ | {"LC_ALL": "C"},
         )
     except OSError as error:
         raise Refusal(

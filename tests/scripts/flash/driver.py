@@ -30,6 +30,6 @@ def _torn(device: Device, offset: int, view: memoryview) -> None:
 
 
 if kill_at:
-    Device.write = _torn  # type: ignore[method-assign]
+    Device.write = _torn  # type: ignore[method-assign, assignment]
 
 sys.exit(main(sys.argv[2:], lambda board, asked, log: BlockRecipe(board, asked, log, policy=LOOPS, segment=SEGMENT)))

@@ -29,6 +29,8 @@ from flashing.refusal import Code, Refusal  # noqa: E402
 from flashing.system import Node, System  # noqa: E402
 from flashing.target import Policy  # noqa: E402
 
+__all__ = ["Code", "Log", "Node", "Options", "Policy", "Recipe", "Refusal", "System", "boards", "flow"]
+
 MIB = 1 << 20
 # Smaller than in use, so that small images have many segments.
 SEGMENT = MIB
@@ -222,9 +224,9 @@ class Tree(System):
         return block
 
     def stick(self, name: str, number: str, serial: str = "REFLEXARC0001", size: int = 32 * 10**9) -> Path:
-        """A USB disk. Its own `removable` is 0, as that of disks in USB cases is."""
+        """A USB stick."""
         self.usb("1-2", "18d1:4e40", "TestVendor", "FakeSD", serial=serial)
-        return self.disk(name, number, "pci0/usb1/1-2/1-2:1.0/host0/target0/0:0:0:0", size=size)
+        return self.disk(name, number, "pci0/usb1/1-2/1-2:1.0/host0/target0/0:0:0:0", size=size, removable=1)
 
     def partition(self, disk: Path, name: str, number: str) -> Path:
         """A partition of a disk."""

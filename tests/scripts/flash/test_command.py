@@ -7,8 +7,11 @@ import subprocess
 import sys
 import time
 import unittest
+from typing import ClassVar
+from unittest import mock
 
 from fixture import MIB, REPOSITORY, Code, FlashTest, boards, skip
+from flashing import confirm
 from flashing.refusal import table
 
 FLASH = REPOSITORY / "scripts" / "flash"
@@ -113,12 +116,59 @@ class Command(FlashTest):
     def test_a_rockchip_board_takes_a_card_too(self) -> None:
         self.exits(Code.NO_DEVICE, *self.card("--device", "/dev/no-such-disk", "--dry-run", name="rock-5b"))
 
+    def test_an_old_python_is_told_so_with_its_own_code(self) -> None:
+        program = (
+            f"import sys; sys.version_info = (3, 9, 2); exec(compile(open({str(FLASH)!r}).read(), 'flash', 'exec'))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, Code.PYTHON.exit_code)
+        for part in ("E_PYTHON: this is Python 3.9", "why: ", "fix: "):
+            self.assertIn(part, done.stderr)
+
+    def test_what_nobody_foresaw_still_says_how_the_target_is_left(self) -> None:
+        program = (
+            f"import sys; sys.path.insert(0, {str(FLASH.parent)!r}); from flashing import cli\n"
+            "def fail(*about): raise ZeroDivisionError('made for the test')\n"
+            "sys.exit(cli.main(['x86-64'], fail))"
+        )
+        done = subprocess.run([sys.executable, "-B", "-c", program], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, Code.UNFORESEEN.exit_code)
+        self.assertIn("made for the test", done.stderr)
+        self.assertIn("The target is unchanged.", done.stderr)
+
     def test_it_starts_quickly_and_leaves_no_compiled_files(self) -> None:
         before = set((REPOSITORY / "scripts" / "flashing").rglob("*.pyc"))
         began = time.monotonic()
         self.call("--help")
         self.assertLess(time.monotonic() - began, 60.0, "it hangs")
         self.assertEqual(set((REPOSITORY / "scripts" / "flashing").rglob("*.pyc")), before)
+
+
+class Consent(FlashTest):
+    """A person types the token."""
+
+    PLAN: ClassVar = [("board", "x86-64"), ("target", "/dev/sdb")]
+
+    def ask(self, typed: str | None, *, terminal: bool = True) -> None:
+        def prompt(words: str) -> str:
+            if typed is None:
+                raise EOFError
+            return typed
+
+        with mock.patch("sys.stdin") as stdin:
+            stdin.isatty.return_value = terminal
+            confirm.ask(self.PLAN, "", self.log(), prompt)
+
+    def test_the_token_and_nothing_else_is_consent(self) -> None:
+        token = confirm.token(self.PLAN)
+        self.assertRegex(token, r"^[0-9a-f]{4}-[0-9a-f]{4}$")
+        self.ask(f" {token} ")
+        for typed in ("y", "yes", "", token.upper() + "0", None):
+            self.refused(Code.WRONG_TOKEN, lambda typed=typed: self.ask(typed))  # type: ignore[misc]
+        self.refused(Code.NOT_CONFIRMED, lambda: self.ask(token, terminal=False))
+
+    def test_whatever_differs_in_the_plan_differs_in_the_token(self) -> None:
+        self.assertNotEqual(confirm.token(self.PLAN), confirm.token([*self.PLAN[:1], ("target", "/dev/sdc")]))
 
 
 class InUse(FlashTest):

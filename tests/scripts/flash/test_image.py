@@ -23,7 +23,8 @@ def bmap_beside(path: Path, size: int, *ranges: tuple[int, int], content: bytes,
         digest = hashlib.sha256(content[first * 4096 : (last + 1) * 4096]).hexdigest()
         lines.append(f'<Range chksum="{digest}"> {first}-{last} </Range>')
     text = (
-        f'<?xml version="1.0" ?>\n<bmap version="2.0">\n<ImageSize> {size} </ImageSize>\n<BlockSize> 4096 </BlockSize>\n'
+        f'<?xml version="1.0" ?>\n<bmap version="2.0">\n<ImageSize> {size} </ImageSize>\n'
+        f"<BlockSize> 4096 </BlockSize>\n"
         f"<ChecksumType> sha256 </ChecksumType>\n<BmapFileChecksum> {'0' * 64} </BmapFileChecksum>\n"
         f"<BlockMap>\n{''.join(lines)}\n</BlockMap>\n</bmap>\n"
     )

@@ -5,7 +5,7 @@ import unittest
 from pathlib import Path
 from typing import Any
 
-from fixture import Code, FlashTest, Log, Options, Recipe, Tree, boards, script
+from fixture import Code, FlashTest, Log, Options, Recipe, Tree, boards, flow, script
 from flashing import jetson_host, jetson_log, jetson_module
 from flashing.jetson_recipe import JetsonRecipe
 from flashing.vendor import Line, Transcript
@@ -32,6 +32,7 @@ class Quick(JetsonRecipe):
 
     flash_limit_s = 20.0
     flash_silence_s = 1.5
+    settle_s = 0.0
     return_limit_s = 0.5
     boot_limit_s = 0.5
 
@@ -95,8 +96,6 @@ class Jetson(FlashTest):
         (self.bsp / "called-identity").unlink()
         log = self.log()
         options = self.options("jetson-orin-nano", "--bsp", str(self.bsp), "--accept", "space", "--dry-run")
-        from flashing import flow
-
         flow.run(Quick(boards.load("jetson-orin-nano"), options, log, self.tree), options, log)
         self.assertFalse((self.bsp / "called-identity").exists())
         self.assertFalse((self.bsp / "called").exists())

@@ -93,10 +93,13 @@ class Target(FlashTest):
     def test_a_file_a_character_device_and_nothing_are_told_apart(self) -> None:
         plain = self.folder / "card.img"
         plain.write_bytes(b"x")
-        refuse = lambda path: look(self.tree, path, Policy())  # noqa: E731
-        self.assertIn("is a file", str(self.refused(Code.NOT_BLOCK, lambda: refuse(plain))))
-        self.assertIn("no block device", str(self.refused(Code.NOT_BLOCK, lambda: refuse(Path("/dev/null")))))
-        self.refused(Code.NO_DEVICE, lambda: refuse(Path("/dev/sdz")))
+
+        def refuse(code: Code, path: Path) -> str:
+            return str(self.refused(code, lambda: look(self.tree, path, Policy())))
+
+        self.assertIn("is a file", refuse(Code.NOT_BLOCK, plain))
+        self.assertIn("no block device", refuse(Code.NOT_BLOCK, Path("/dev/null")))
+        refuse(Code.NO_DEVICE, Path("/dev/sdz"))
 
     def test_an_image_on_the_target_is_refused_before_its_mount_is(self) -> None:
         self.tree.partition(self.stick, "sdb1", "8:17")
@@ -110,6 +113,12 @@ class Target(FlashTest):
         self.refuses(Code.NOT_REMOVABLE, "sdc")
         self.tree.disk("nvme0n1", "259:0", "pci0/nvme/nvme0")
         self.refuses(Code.NOT_REMOVABLE, "nvme0n1", "nvme")
+
+    def test_a_disk_in_a_usb_case_is_taken_only_by_its_serial(self) -> None:
+        self.tree.disk("sdc", "8:32", "pci0/usb1/1-2/case")
+        self.refuses(Code.NOT_REMOVABLE, "sdc", "--serial REFLEXARC0001")
+        self.refuses(Code.WRONG_SERIAL, "sdc", serial="OTHER")
+        self.judge("sdc", serial="REFLEXARC0001")
 
     def test_a_card_in_a_built_in_reader_is_taken_and_soldered_memory_is_not(self) -> None:
         for name, number, kind in (("mmcblk0", "179:0", "SD"), ("mmcblk1", "179:8", "MMC")):

@@ -66,7 +66,7 @@ class Lies(FlashTest):
             writer.device.sync = lossy  # type: ignore[method-assign]
             original(writer)
 
-        Writer.finish = finish  # type: ignore[method-assign]
+        Writer.finish = finish  # type: ignore[method-assign, assignment]
         self.addCleanup(setattr, Writer, "finish", original)
         self.assertIn("byte 600", str(self.refused(Code.VERIFY_CARD, lambda: self.write(image, device))))
         self.assertEqual(backing.read_bytes()[:512], bytes(512))
