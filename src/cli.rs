@@ -36,11 +36,13 @@ Examples:
   reflexarc run --source v4l2:/dev/video0 --sink json:actions.jsonl
   reflexarc run --config robot.toml --sink udp:192.168.1.7:9000 --report out
   reflexarc run --board auto
+  reflexarc doctor --measure 10s
   reflexarc cameras
 
 Exit codes: 0 goals met, 1 goals missed, 2 usage, 3 configuration, 4 no such device, 5 device busy,
 6 format not supported, 7 not permitted, 8 bad input file, 9 bad model file, 10 tool missing, 11 network,
-12 output not writable, 13 real time refused, 14 source lost, 70 internal error, 130 second signal.";
+12 output not writable, 13 real time refused, 14 source lost, 15 a check of doctor fails, 16 doctor --strict: not all pass,
+70 internal error, 130 second signal.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -61,6 +63,8 @@ pub enum Command {
         #[command(subcommand)]
         command: BoardCommand,
     },
+    /// Is this machine fit for bounded latencies? What is wrong, why it matters, and how to mend it
+    Doctor(Doctor),
     /// Fetch and check the models, photographs and footage
     Models {
         #[command(subcommand)]
@@ -113,6 +117,49 @@ pub enum BoardCommand {
         /// The path of a board file to check with the known boards [default: the known boards alone]
         file: Option<PathBuf>,
     },
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct Doctor {
+    /// Judge by this board's file: a name (`reflexarc board list`), the path of a board file, or `auto` [default: auto]
+    #[arg(long, value_name = "NAME")]
+    pub board: Option<String>,
+
+    /// Measure wake-ups, gaps and ticks on the cores of the way, for about this long
+    #[arg(long, value_name = "TIME", conflicts_with = "root")]
+    pub measure: Option<Nanos>,
+
+    /// As data (docs/doctor.md explains every key)
+    #[arg(long)]
+    pub json: bool,
+
+    /// Exit with 16 unless every check passes or has nothing to be about
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Say all about one check
+    #[arg(long, value_name = "ID", conflicts_with_all = ["json", "fix", "undo", "capture", "measure"])]
+    pub explain: Option<String>,
+
+    /// Make the settings that take effect at once; kernel arguments and packages are said only
+    #[arg(long, conflicts_with_all = ["json", "undo", "capture"])]
+    pub fix: bool,
+
+    /// With --fix: show what would be set, and set nothing
+    #[arg(long, requires = "fix")]
+    pub dry_run: bool,
+
+    /// Take back what --fix has set
+    #[arg(long, conflicts_with_all = ["json", "capture", "measure", "board"])]
+    pub undo: bool,
+
+    /// Look at a captured tree (proc/ and sys/ below DIR) in place of this machine
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+
+    /// Write the files that the checks read to FILE (.tar or .tar.gz), without what is private
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "measure", "root"])]
+    pub capture: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug, Default)]

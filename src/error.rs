@@ -37,6 +37,10 @@ pub enum Kind {
     RealTime = 13,
     /// The camera or another source was lost during the run.
     Lost = 14,
+    /// A check of `doctor` fails, or a setting could not be made.
+    CheckFailed = 15,
+    /// `doctor --strict`: none fails, and not all pass.
+    CheckNotPassed = 16,
     /// A bug in reflexarc.
     Internal = 70,
 }

@@ -69,6 +69,9 @@ pub mod pipeline;
 // What is known of a board, and which one this is.
 pub mod board;
 
+// Whether this machine is fit for it.
+pub mod doctor;
+
 // One TOML file and what it says.
 pub mod config;
 

@@ -8,7 +8,7 @@ use reflexarc::cli::{self, BoardCommand, Cli, Command, ModelsCommand};
 use reflexarc::error::{Kind, Result};
 use reflexarc::models::{Group, Listing, Progress, Store, Which};
 use reflexarc::telemetry::report::data::Verdict;
-use reflexarc::{board, console, language, models, run, telemetry};
+use reflexarc::{board, console, doctor, language, models, run, telemetry};
 
 /// Counts every thread's allocations; see `rt::memory`.
 #[global_allocator]
@@ -49,6 +49,11 @@ fn perform(command: Command) -> Result<u8> {
         Command::Cameras => say(&v4l2::list::render(&v4l2::list::list())),
         Command::Report { path } => say(&telemetry::report::text::render(&path)?),
         Command::Board { command } => of_boards(&command),
+        Command::Doctor(args) => {
+            let answer = doctor::command::doctor(&args)?;
+            say(&answer.text)?;
+            Ok(answer.code)
+        }
         Command::Models {
             command: ModelsCommand::List,
         } => {

@@ -18,7 +18,13 @@ pub mod file;
 // All boards that are known.
 pub mod registry;
 
-// What this machine, or a captured one, says of itself.
+// The files of this machine, or of a captured one.
+pub mod tree;
+
+// One of them that is not read like the others.
+mod kernel_log;
+
+// What tells boards apart in them.
 pub mod evidence;
 
 // Which board that is, and why not the others.

@@ -6,6 +6,7 @@ use crate::board::detect::{Detection, Says};
 use crate::board::evidence::Reading;
 use crate::board::fact::{Entry, Fact, Verified};
 use crate::board::file::{Board, BoardFile, CameraStack, Origin};
+use crate::board::tree::Missing;
 
 /// One line a board, for a terminal.
 pub fn list(boards: &[BoardFile]) -> String {
@@ -195,7 +196,7 @@ pub fn detection(detection: &Detection, root: &str) -> String {
     text
 }
 
-fn line(text: &mut String, path: &str, found: Result<String, &String>) {
+fn line(text: &mut String, path: &str, found: Result<String, &Missing>) {
     let _ = match found {
         Ok(found) => writeln!(text, "  {path}: {found}"),
         Err(why) => writeln!(text, "  {path}: unknown ({why})"),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// Cores in the kernel's form, `"4-5"` or `"0-3,8"`: at least one, in order, none twice.
+/// Cores in the kernel's form, `"4-5"` or `"0-3,8"`: in order, none twice; at least one, if it was read.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct CoreSet(Vec<usize>);
@@ -53,6 +53,14 @@ impl CoreSet {
             ));
         }
         Ok(Self(cores))
+    }
+}
+
+/// In order, each once.
+impl FromIterator<usize> for CoreSet {
+    fn from_iter<T: IntoIterator<Item = usize>>(cores: T) -> Self {
+        let cores: std::collections::BTreeSet<usize> = cores.into_iter().collect();
+        Self(cores.into_iter().collect())
     }
 }
 

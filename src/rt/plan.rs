@@ -25,6 +25,7 @@ use crate::rt::thread::{ThreadSpec, allowed_cores};
 use crate::units::Nanos;
 
 pub use crate::rt::choice::WaitChoice;
+pub use crate::rt::seat::{TIMED, TIMED_LEAD as WAKE_LEAD};
 
 /// How capture, features and fusion share threads. The action stage always has its own: its clock must
 /// beat while an encoder works.
@@ -270,6 +271,11 @@ impl Plan {
             why,
         }
     }
+}
+
+/// The cores of the way and those of housekeeping, as a plan takes them. Where cores are few they overlap.
+pub fn cores(config: &ThreadsConfig, machine: &Machine) -> (Vec<usize>, Vec<usize>) {
+    choose_cores(config, machine, &mut String::new())
 }
 
 fn choose_layout(asked: Layout, work: Nanos, period: Option<Nanos>) -> (Layout, String) {

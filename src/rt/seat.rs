@@ -12,9 +12,15 @@ use crate::units::Nanos;
 const PARK_SPIN: Nanos = Nanos::from_micros(20);
 /// How early a timed wait wakes: above the 20-50 us that an idle core needs to wake (150 us at times in a virtual
 /// machine), and what touching the memory of the next step takes. At 30 frames a second it is 1 % of a core.
-const TIMED_LEAD: Nanos = Nanos::from_micros(250);
+pub const TIMED_LEAD: Nanos = Nanos::from_micros(250);
 /// How long a timed wait spins past the expected instant: the jitter of a camera's frames.
 const TIMED_LATE: Nanos = Nanos::from_micros(300);
+
+/// The timed wait of a run.
+pub const TIMED: WaitPolicy = WaitPolicy::Timed {
+    lead: TIMED_LEAD,
+    late: TIMED_LATE,
+};
 
 /// A thread's place, before it is known how it waits.
 pub(super) struct Seat<'a> {
@@ -48,10 +54,7 @@ pub(super) struct Waits {
 impl Waits {
     const PARK: WaitPolicy = WaitPolicy::Park { spin: PARK_SPIN };
     const SLEEP: WaitPolicy = WaitPolicy::Park { spin: Nanos::ZERO };
-    const TIMED: WaitPolicy = WaitPolicy::Timed {
-        lead: TIMED_LEAD,
-        late: TIMED_LATE,
-    };
+    const TIMED: WaitPolicy = TIMED;
 
     pub fn new(wait: WaitChoice, seats: &[Seat<'_>; 5], why: &mut String) -> Self {
         let [capture, features, fusion, action, _] = seats;

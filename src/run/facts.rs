@@ -191,7 +191,7 @@ pub(super) fn facts(
             sink: opened.sink.clone(),
             ended_by: ended.by.to_owned(),
         },
-        environment: Environment::read(),
+        environment: Environment::examined(board.and_then(|b| b.name.as_deref())),
         links: links(pipeline),
         sources: vec![source.count(&pipeline.source)],
         threads,

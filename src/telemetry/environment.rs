@@ -9,6 +9,8 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
+use crate::doctor::summary::Summary;
+
 /// The machine, the kernel and the build.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -40,9 +42,19 @@ pub struct Environment {
     pub boot_parameters: Vec<String>,
     /// Mean number of runnable tasks over the last minute, other processes included.
     pub load_average: f64,
+    /// What `reflexarc doctor` found in the machine's files; absent in reports of older versions.
+    pub doctor: Option<Summary>,
 }
 
 impl Environment {
+    /// Looks at this machine, and lets the doctor look at it, by the file of this board or of the one that it finds.
+    pub fn examined(board: Option<&str>) -> Self {
+        Self {
+            doctor: Some(Summary::of_this_machine(board)),
+            ..Self::read()
+        }
+    }
+
     /// Looks at this machine.
     pub fn read() -> Self {
         let cpuinfo = text("/proc/cpuinfo");
@@ -70,6 +82,7 @@ impl Environment {
             clock_source: text("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             boot_parameters: boot_parameters(&text("/proc/cmdline")),
             load_average: load_average(),
+            doctor: None,
         }
     }
 }

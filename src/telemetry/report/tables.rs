@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::doctor::summary::Summary;
 use crate::telemetry::durations::{Quantiles, duration};
 use crate::telemetry::report::axis::{label_seconds, to_f64};
 use crate::telemetry::report::data::{Report, ThreadReport};
@@ -407,6 +408,7 @@ pub fn machine(report: &Report) -> String {
         ),
         ("clock", e.clock_source.clone()),
         ("load average", format!("{:.2}", e.load_average)),
+        ("doctor", e.doctor.as_ref().map_or_else(String::new, doctor)),
         (
             "telemetry",
             format!(
@@ -420,6 +422,17 @@ pub fn machine(report: &Report) -> String {
         }
     }
     table.done()
+}
+
+/// Counts, then a sentence for each check that failed.
+fn doctor(summary: &Summary) -> String {
+    let failed = summary.failed.iter().map(|line| format!("; FAIL {line}"));
+    let warned = match summary.warned.as_slice() {
+        [] => String::new(),
+        ids => format!("; warn {}", ids.join(" ")),
+    };
+    let counts = summary.checks.in_words();
+    counts + &failed.collect::<String>() + &warned
 }
 
 /// A table that is long and rarely read.
