@@ -80,8 +80,8 @@ impl<T> Reading<T> {
 pub struct Asked {
     pub files: BTreeMap<String, Result<Vec<u8>, Missing>>,
     pub folders: BTreeMap<String, Result<BTreeSet<String>, Missing>>,
-    /// Looked for, and there.
-    pub present: BTreeSet<String>,
+    /// Looked for, and there; true for a folder.
+    pub present: BTreeMap<String, bool>,
 }
 
 /// What a captured tree says of itself, in a file of this name at its root.
@@ -190,11 +190,12 @@ impl Tree {
 
     /// Something is there, whatever it is.
     pub fn has(&self, path: &str) -> bool {
-        let is_there = self.not_readable.contains(path) || self.place(path).is_ok();
-        if let Some(asked) = self.asked.as_ref().filter(|_| is_there) {
-            asked.borrow_mut().present.insert(path.to_owned());
+        let place = self.place(path);
+        if let (Some(asked), Ok(place)) = (&self.asked, &place) {
+            let mut asked = asked.borrow_mut();
+            asked.present.insert(path.to_owned(), place.is_dir());
         }
-        is_there
+        place.is_ok() || self.not_readable.contains(path)
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, Missing> {

@@ -61,8 +61,12 @@ pub fn contents(asked: &Asked) -> Contents {
             Err(_) => {}
         }
     }
-    for path in &asked.present {
-        contents.files.entry(renamed(path)).or_default();
+    for (path, is_folder) in &asked.present {
+        if *is_folder {
+            contents.folders.insert(renamed(path));
+        } else {
+            contents.files.entry(renamed(path)).or_default();
+        }
     }
     contents.tidy();
     contents

@@ -88,7 +88,8 @@ fn parse(pid: u32, stat: &str) -> Option<Task> {
         tid: tid.parse().ok()?,
         name: name.to_owned(),
         of_kernel: flags & KERNEL_THREAD != 0,
-        is_bound: flags & BOUND != 0,
+        // The kernel's unbound workers may not be moved by users either, yet belong to no core.
+        is_bound: flags & BOUND != 0 && !name.starts_with("kworker/u"),
         core: usize::try_from(field(39)?).ok()?,
         priority: u8::try_from(field(40)?).ok()?,
     })
@@ -99,7 +100,12 @@ pub fn without_private(stat: &str) -> Option<String> {
     let task = parse(0, stat)?;
     let is_public = task.of_kernel || KNOWN.contains(&task.name.as_str());
     let name = if is_public { &task.name } else { USER };
-    let flags = u64::from(task.of_kernel) * KERNEL_THREAD + u64::from(task.is_bound) * BOUND;
+    let flags = [(task.of_kernel, KERNEL_THREAD), (task.is_bound, BOUND)];
+    let flags: u64 = flags
+        .iter()
+        .filter(|(is_set, _)| *is_set)
+        .map(|(_, flag)| flag)
+        .sum();
     let zeros = |count: usize| vec!["0"; count].join(" ");
     Some(format!(
         "{} ({name}) S {} {flags} {} {} {} 0\n",

@@ -78,7 +78,12 @@ fn one(text: &mut String, check: &Check, outcome: &Outcome) {
     // BOUND: a check of all cores has a file for each; the rest stands in --json and --explain.
     const SHOWN: usize = 3;
     for piece in outcome.evidence.iter().take(SHOWN) {
-        let _ = writeln!(text, "             {}: {}", piece.path, piece.content);
+        let _ = writeln!(
+            text,
+            "             {}: {}",
+            place(&piece.path),
+            piece.content
+        );
     }
     if outcome.status != Status::Unknown {
         let _ = writeln!(text, "             why: {}", check.why);
@@ -86,6 +91,15 @@ fn one(text: &mut String, check: &Check, outcome: &Outcome) {
     if let Some(fix) = &outcome.fix {
         of_fix(text, fix);
     }
+}
+
+/// A path from the root as a person writes it; what is no path stays.
+fn place(path: &str) -> String {
+    const FOLDERS: [&str; 9] = [
+        "proc/", "sys/", "etc/", "dev/", "boot/", "var/", "lib/", "usr/", "run/",
+    ];
+    let from_root = FOLDERS.iter().any(|folder| path.starts_with(folder));
+    format!("{}{path}", if from_root { "/" } else { "" })
 }
 
 fn of_fix(text: &mut String, fix: &Fix) {
@@ -153,7 +167,7 @@ pub fn explanation(check: &Check, outcome: &Outcome) -> String {
         let _ = writeln!(text, "wanted: {}", outcome.requested);
     }
     for piece in &outcome.evidence {
-        let _ = writeln!(text, "  {}: {}", piece.path, piece.content);
+        let _ = writeln!(text, "  {}: {}", place(&piece.path), piece.content);
     }
     if let Some(fix) = &outcome.fix {
         let _ = writeln!(text, "fix: {}", fix.do_this);

@@ -43,7 +43,7 @@ fn an_explanation_says_why_and_what_it_rests_on() {
         "what it rests on: That Armbian",
         "here: fail:",
         "needs a reboot: yes",
-        "sys/devices/system/cpu/nohz_full: (not there)",
+        "/sys/devices/system/cpu/nohz_full: (not there)",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::doctor::check::{Category, Check, Fix, Outcome, Setting};
+use crate::doctor::checks::isolation::let_down;
 use crate::doctor::cpus;
 use crate::doctor::undo;
 use crate::doctor::view::View;
@@ -150,7 +151,10 @@ fn on_way(view: &View<'_>) -> Outcome {
         [] => Outcome::pass("none that ever came"),
         all => {
             let said: Vec<String> = all.iter().map(Offender::in_words).collect();
-            Outcome::fail(format!("{} of them: {}", all.len(), said.join("; ")))
+            Outcome::new(
+                let_down(view),
+                format!("{} of them: {}", all.len(), said.join("; ")),
+            )
         }
     };
     let mut outcome = outcome.requested(format!("none on {}", cpus::in_words(way)));

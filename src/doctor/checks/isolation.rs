@@ -52,7 +52,7 @@ pub const CHECKS: &[Check] = &[
 ];
 
 /// The status of an isolation that does not hold: who asked for it has been let down; a plan only chose.
-fn let_down(view: &View<'_>) -> Status {
+pub fn let_down(view: &View<'_>) -> Status {
     match view.cores.from {
         AskedBy::Board | AskedBy::CommandLine => Status::Fail,
         AskedBy::Plan => Status::Warn,
