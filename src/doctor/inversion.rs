@@ -34,10 +34,12 @@ struct Shared {
     middle_worked: AtomicI64,
 }
 
+type Body = fn(&Shared);
+
 /// Takes up to 100 ms of the core.
 pub fn try_it(core: usize) -> Result<Inversion, String> {
     let shared = Arc::new(Shared::default());
-    let bodies: [(&str, u8, fn(&Shared)); 3] = [
+    let bodies: [(_, _, Body); 3] = [
         ("doctor-high", HIGH, high),
         ("doctor-mid", MIDDLE, middle),
         ("doctor-low", LOW, low),

@@ -24,6 +24,9 @@ pub struct Live {
     cameras: OnceCell<Vec<CameraInfo>>,
 }
 
+/// Of the C library: 2.36 is (2, 36). None: there is none.
+pub type Version = Option<(u32, u32)>;
+
 /// A thread for a trial.
 pub fn spec(name: &str, class: Class, core: Option<usize>) -> ThreadSpec {
     ThreadSpec {
@@ -147,7 +150,7 @@ impl Live {
     }
 
     /// The newest C library that this binary needs, and the one that is here.
-    pub fn glibc(&self) -> (Option<(u32, u32)>, Option<(u32, u32)>) {
+    pub fn glibc(&self) -> (Version, Version) {
         let needs = fs::read("/proc/self/exe")
             .ok()
             .and_then(|elf| newest_glibc(&elf));
@@ -174,19 +177,12 @@ impl Live {
     }
 
     /// Bytes that this user may still write where the process stands.
-    #[cfg_attr(
-        target_pointer_width = "64",
-        expect(
-            clippy::unnecessary_cast,
-            reason = "on 32-bit machines the fields are narrower"
-        )
-    )]
     pub fn disk_left(&self) -> Option<u64> {
         // SAFETY: an all-zero statvfs is valid.
         let mut disk: libc::statvfs = unsafe { std::mem::zeroed() };
         // SAFETY: the path is closed by a zero, and `disk` is valid for writing.
         let done = unsafe { libc::statvfs(c".".as_ptr(), &raw mut disk) };
-        (done == 0).then(|| disk.f_bavail as u64 * disk.f_frsize as u64)
+        (done == 0).then(|| disk.f_bavail * disk.f_frsize)
     }
 
     /// The cameras, looked at once.

@@ -144,40 +144,38 @@ impl<'a> View<'a> {
     }
 
     /// The machine itself, or the outcome of a check that needs it.
-    pub fn live(&self) -> Result<&Live, Outcome> {
+    pub fn live(&self) -> Result<&Live, Box<Outcome>> {
         self.live.as_ref().ok_or_else(|| {
-            Outcome::unknown(
+            Box::new(Outcome::unknown(
                 "nothing can be tried on a captured tree; run it on the machine itself",
-            )
+            ))
         })
     }
 
     /// What was measured, or the outcome of a check that needs it.
-    pub fn measured(&self) -> Result<&Measured, Outcome> {
+    pub fn measured(&self) -> Result<&Measured, Box<Outcome>> {
         if self.live.is_none() {
-            return Err(Outcome::unknown(
-                "nothing can be measured on a captured tree",
-            ));
+            let why = "nothing can be measured on a captured tree";
+            return Err(Box::new(Outcome::unknown(why)));
         }
-        self.measured
-            .as_ref()
-            .ok_or_else(|| Outcome::unknown("not measured; `reflexarc doctor --measure 10s` does"))
+        let why = "not measured; `reflexarc doctor --measure 10s` does";
+        let measured = self.measured.as_ref();
+        measured.ok_or_else(|| Box::new(Outcome::unknown(why)))
     }
 
     /// Cores of the way, or the outcome of a check about them where there are none.
-    pub fn way(&self) -> Result<&[usize], Outcome> {
+    pub fn way(&self) -> Result<&[usize], Box<Outcome>> {
         if self.cores.online.is_empty() {
             let path = "sys/devices/system/cpu/online";
-            return Err(
-                Outcome::unknown("it is not known which cores are online").seen(&self.text(path))
-            );
+            let unknown = Outcome::unknown("it is not known which cores are online");
+            return Err(Box::new(unknown.seen(&self.text(path))));
         }
         if self.cores.way.is_empty() {
-            return Err(Outcome::not_applicable(format!(
+            return Err(Box::new(Outcome::not_applicable(format!(
                 "no core can be kept for the way of a frame: {} of {} have housekeeping to do",
                 self.cores.housekeeping.len(),
                 self.cores.online.len()
-            )));
+            ))));
         }
         Ok(&self.cores.way)
     }

@@ -73,23 +73,29 @@ fn nodes(view: &View<'_>) -> Vec<String> {
         .collect()
 }
 
+fn no_node() -> Outcome {
+    Outcome::not_applicable("there is no video node").shown("sys/class/video4linux", "no videoN")
+}
+
 /// The cameras of the machine, or why there is nothing to say of them.
-fn cameras<'v>(view: &'v View<'_>) -> Result<&'v [CameraInfo], Outcome> {
+fn cameras<'v>(view: &'v View<'_>) -> Result<&'v [CameraInfo], Box<Outcome>> {
     let nodes = nodes(view);
     if nodes.is_empty() {
-        return Err(Outcome::not_applicable("there is no video node")
-            .shown("sys/class/video4linux", "no videoN"));
+        return Err(Box::new(no_node()));
     }
     match view.live() {
         Ok(live) => Ok(live.cameras()),
-        Err(outcome) => Err(outcome.shown("sys/class/video4linux", nodes.join(", "))),
+        Err(outcome) => {
+            let shown = outcome.shown("sys/class/video4linux", nodes.join(", "));
+            Err(Box::new(shown))
+        }
     }
 }
 
 fn opened(view: &View<'_>) -> Outcome {
     let cameras = match cameras(view) {
         Ok(cameras) => cameras,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let refused: Vec<String> = cameras
         .iter()
@@ -113,7 +119,7 @@ fn opened(view: &View<'_>) -> Outcome {
 fn captures(view: &View<'_>) -> Outcome {
     let cameras = match cameras(view) {
         Ok(cameras) => cameras,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let good: Vec<String> = cameras
         .iter()
@@ -140,7 +146,7 @@ fn captures(view: &View<'_>) -> Outcome {
 fn stamps(view: &View<'_>) -> Outcome {
     let cameras = match cameras(view) {
         Ok(cameras) => cameras,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let known: Vec<(String, Option<StampSource>)> = cameras
         .iter()
@@ -185,14 +191,13 @@ fn stamps(view: &View<'_>) -> Outcome {
 }
 
 /// Frames of the first camera that streamed, or why there are none.
-fn frames<'v>(view: &'v View<'_>) -> Result<&'v Frames, Outcome> {
+fn frames<'v>(view: &'v View<'_>) -> Result<&'v Frames, Box<Outcome>> {
     if nodes(view).is_empty() {
-        return Err(Outcome::not_applicable("there is no video node")
-            .shown("sys/class/video4linux", "no videoN"));
+        return Err(Box::new(no_node()));
     }
     match &view.measured()?.frames {
-        None => Err(Outcome::not_applicable("no node captures")),
-        Some(Err(why)) => Err(Outcome::unknown(format!("no frames: {why}"))),
+        None => Err(Box::new(Outcome::not_applicable("no node captures"))),
+        Some(Err(why)) => Err(Box::new(Outcome::unknown(format!("no frames: {why}")))),
         Some(Ok(frames)) => Ok(frames),
     }
 }
@@ -200,7 +205,7 @@ fn frames<'v>(view: &'v View<'_>) -> Result<&'v Frames, Outcome> {
 fn clock(view: &View<'_>) -> Outcome {
     let frames = match frames(view) {
         Ok(frames) => frames,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let said = format!("{} of {} stamps in the future", frames.future, frames.taken);
     let outcome = if frames.future == 0 {
@@ -217,7 +222,7 @@ fn clock(view: &View<'_>) -> Outcome {
 fn rate(view: &View<'_>) -> Outcome {
     let frames = match frames(view) {
         Ok(frames) => frames,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let said = format!(
         "{:.1} frames a second, {} gaps, {} repeated, {} damaged",
@@ -244,7 +249,7 @@ fn rate(view: &View<'_>) -> Outcome {
 fn buffers(view: &View<'_>) -> Outcome {
     let frames = match frames(view) {
         Ok(frames) => frames,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     Outcome::pass("memory-mapped")
         .requested("memory-mapped")

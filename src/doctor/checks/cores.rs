@@ -123,7 +123,7 @@ fn cluster_of(view: &View<'_>, core: usize) -> Option<Vec<usize>> {
 fn cluster(view: &View<'_>) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let all: Vec<Vec<usize>> = way
         .iter()
@@ -168,7 +168,7 @@ fn cluster(view: &View<'_>) -> Outcome {
 fn big(view: &View<'_>) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let capacity = |core: usize| {
         view.text(&core_file(core, "cpu_capacity"))
@@ -210,7 +210,7 @@ fn big(view: &View<'_>) -> Outcome {
 fn siblings(view: &View<'_>) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let mut busy = Vec::new();
     let mut known = false;

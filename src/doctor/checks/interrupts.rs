@@ -101,10 +101,11 @@ impl Offender {
 }
 
 /// Lines that came at least once and are delivered to cores of the way.
-fn offenders(view: &View<'_>, way: &[usize]) -> Result<Vec<Offender>, Outcome> {
+fn offenders(view: &View<'_>, way: &[usize]) -> Result<Vec<Offender>, Box<Outcome>> {
     let interrupts = view.text("proc/interrupts");
     let Ok(text) = &interrupts.found else {
-        return Err(Outcome::unknown("the interrupts cannot be read").seen(&interrupts));
+        let unknown = Outcome::unknown("the interrupts cannot be read");
+        return Err(Box::new(unknown.seen(&interrupts)));
     };
     let mut found = Vec::new();
     for line in lines(text) {
@@ -133,11 +134,11 @@ fn offenders(view: &View<'_>, way: &[usize]) -> Result<Vec<Offender>, Outcome> {
 fn on_way(view: &View<'_>) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let offenders = match offenders(view, way) {
         Ok(offenders) => offenders,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let rest = cpus::list(&cpus::without(&view.cores.online, way));
     let settings = offenders.iter().map(|o| {
@@ -176,11 +177,11 @@ fn on_way(view: &View<'_>) -> Outcome {
 fn immovable(view: &View<'_>) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let offenders = match offenders(view, way) {
         Ok(offenders) => offenders,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let requested = "none of them active on the cores of the way";
     if offenders.is_empty() {
@@ -269,7 +270,7 @@ fn thread_priority(view: &View<'_>) -> Outcome {
 fn irqbalance(view: &View<'_>) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let tasks = match view.tasks() {
         Ok(tasks) => tasks,

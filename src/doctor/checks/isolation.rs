@@ -140,7 +140,7 @@ fn understood(view: &View<'_>) -> Outcome {
 fn compare(view: &View<'_>, reading: &Reading<Vec<usize>>, raw: &Reading<String>) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let outcome = match &reading.found {
         Err(why) => Outcome::new(let_down(view), format!("none ({why})")),
@@ -222,7 +222,7 @@ fn tickless(view: &View<'_>) -> Outcome {
 fn callbacks(view: &View<'_>) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let requested = format!(
         "offloaded from {}, their threads elsewhere",
@@ -305,7 +305,7 @@ fn workqueues(view: &View<'_>) -> Outcome {
 fn masks(view: &View<'_>, paths: &[&str], to_stay: &str) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let read: Vec<Reading<String>> = paths.iter().map(|path| view.text(path)).collect();
     let mut settings = Vec::new();

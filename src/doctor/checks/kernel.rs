@@ -131,7 +131,7 @@ fn clock_source(view: &View<'_>) -> Outcome {
 fn clock_cost(view: &View<'_>) -> Outcome {
     const LIMIT_NS: i64 = 150;
     match view.live() {
-        Err(outcome) => outcome,
+        Err(outcome) => *outcome,
         Ok(live) => {
             let ns = live.clock_reading().0;
             let shown = format!("{ns} ns a reading (median of 1000 times 100)");

@@ -125,7 +125,7 @@ fn idle(view: &View<'_>) -> Outcome {
         .and_then(|board| board.latency.idle.as_ref())
         .map(|fact| fact.value);
     view.measured().map_or_else(
-        |outcome| outcome,
+        |outcome| *outcome,
         |measured| judge(&measured.idle, limit(of_board)),
     )
 }
@@ -136,7 +136,7 @@ fn loaded(view: &View<'_>) -> Outcome {
         .and_then(|board| board.latency.loaded.as_ref())
         .map(|fact| fact.value);
     view.measured().map_or_else(
-        |outcome| outcome,
+        |outcome| *outcome,
         |measured| judge(&measured.loaded, limit(of_board)),
     )
 }
@@ -144,7 +144,7 @@ fn loaded(view: &View<'_>) -> Outcome {
 fn gain(view: &View<'_>) -> Outcome {
     let measured = match view.measured() {
         Ok(measured) => measured,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let Some(other) = &measured.loaded_housekeeping else {
         return Outcome::not_applicable(
@@ -193,7 +193,7 @@ fn noise(view: &View<'_>) -> Outcome {
     const LIMIT: Nanos = Nanos::from_micros(20);
     let measured = match view.measured() {
         Ok(measured) => measured,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     if measured.noise.is_empty() {
         return Outcome::not_applicable("no core is kept for the way");
@@ -233,7 +233,7 @@ fn noise(view: &View<'_>) -> Outcome {
 fn firmware(view: &View<'_>) -> Outcome {
     let measured: &Measured = match view.measured() {
         Ok(measured) => measured,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     match &measured.firmware {
         Err(why) => Outcome::unknown(why.clone()),
@@ -250,7 +250,7 @@ fn ticks(view: &View<'_>) -> Outcome {
     const LIMIT: f64 = 10.0;
     let measured = match view.measured() {
         Ok(measured) => measured,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     if measured.ticks.is_empty() {
         return Outcome::not_applicable(

@@ -114,7 +114,7 @@ fn swap(view: &View<'_>) -> Outcome {
 
 fn lock(view: &View<'_>) -> Outcome {
     match view.live() {
-        Err(outcome) => outcome,
+        Err(outcome) => *outcome,
         Ok(live) => {
             let outcome = match live.lock() {
                 Ok(()) => Outcome::pass("64 MB were locked").shown("mlock of 64 MB", "granted"),
@@ -127,7 +127,7 @@ fn lock(view: &View<'_>) -> Outcome {
 
 fn faults(view: &View<'_>) -> Outcome {
     match view.live() {
-        Err(outcome) => outcome,
+        Err(outcome) => *outcome,
         Ok(live) => {
             let (minor, major) = live.faults();
             let said = format!("{minor} minor, {major} major");
@@ -148,7 +148,7 @@ fn faults(view: &View<'_>) -> Outcome {
 
 fn stack(view: &View<'_>) -> Outcome {
     match view.live() {
-        Err(outcome) => outcome,
+        Err(outcome) => *outcome,
         Ok(live) => {
             let faults = live.stack_faults();
             let outcome = if faults == 0 {

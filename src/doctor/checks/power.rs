@@ -115,7 +115,7 @@ fn governor(view: &View<'_>) -> Outcome {
 fn frequency(view: &View<'_>) -> Outcome {
     let live = match view.live() {
         Ok(live) => live,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let cores = if view.cores.way.is_empty() {
         &view.cores.online
@@ -167,7 +167,7 @@ fn frequency(view: &View<'_>) -> Outcome {
 fn idle(view: &View<'_>) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let wanted = view
         .board

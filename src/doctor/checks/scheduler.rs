@@ -62,7 +62,7 @@ pub const CHECKS: &[Check] = &[
 fn fifo(view: &View<'_>) -> Outcome {
     let live = match view.live() {
         Ok(live) => live,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let core = view.cores.way.last().copied();
     let said = live.fifo(core);
@@ -251,7 +251,7 @@ fn group_sched(view: &View<'_>) -> Outcome {
 fn reach(view: &View<'_>) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let status = view.text("proc/self/status");
     let allowed = status
@@ -265,7 +265,7 @@ fn reach(view: &View<'_>) -> Outcome {
     let allowed_cores = crate::rt::plan::parse_core_list(allowed);
     let groups = view.text("proc/self/cgroup");
     let text = groups.found.clone().unwrap_or_default();
-    let own: Vec<String> = text.lines().filter_map(|line| cpuset_file(line)).collect();
+    let own: Vec<String> = text.lines().filter_map(cpuset_file).collect();
     let set = own
         .iter()
         .map(|path| view.core_list(path))
@@ -321,7 +321,7 @@ fn cpuset_file(line: &str) -> Option<String> {
 fn deadline(view: &View<'_>) -> Outcome {
     let on = match view.way() {
         Ok(way) => cpus::in_words(way),
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     Outcome::pass(format!("SCHED_FIFO, pinned to {on}"))
         .requested("a class that can be pinned")
@@ -331,7 +331,7 @@ fn deadline(view: &View<'_>) -> Outcome {
 fn inheritance(view: &View<'_>) -> Outcome {
     let live = match view.live() {
         Ok(live) => live,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let core = view.cores.housekeeping.first().copied().unwrap_or_default();
     match live.inheritance(core) {

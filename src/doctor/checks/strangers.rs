@@ -27,7 +27,7 @@ pub const CHECKS: &[Check] = &[
 fn strangers(view: &View<'_>) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let tasks = match view.tasks() {
         Ok(tasks) => tasks,
@@ -104,7 +104,7 @@ const WANTED: [Wanted; 3] = [
 fn stalls(view: &View<'_>) -> Outcome {
     let way = match view.way() {
         Ok(way) => way,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let (mut wrong, mut settings, mut missing) = (Vec::new(), Vec::new(), 0);
     let mut outcome = Outcome::pass("as wanted");

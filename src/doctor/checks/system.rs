@@ -152,7 +152,7 @@ fn release(view: &View<'_>) -> Outcome {
 fn glibc(view: &View<'_>) -> Outcome {
     let live = match view.live() {
         Ok(live) => live,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     let (needs, has) = live.glibc();
     let newest = view
@@ -190,7 +190,7 @@ fn in_words(version: Option<(u32, u32)>) -> String {
 fn time(view: &View<'_>) -> Outcome {
     let live = match view.live() {
         Ok(live) => live,
-        Err(outcome) => return outcome,
+        Err(outcome) => return *outcome,
     };
     match live.bend() {
         Err(why) => Outcome::unknown(why),
@@ -247,13 +247,13 @@ fn disk(view: &View<'_>) -> Outcome {
     let Ok(text) = &mounts.found else {
         return Outcome::unknown("the mounts cannot be read").seen(&mounts);
     };
-    let root = text.lines().filter_map(|line| {
+    let mut root = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         let (device, place, kind, options) =
             (words.next()?, words.next()?, words.next()?, words.next()?);
         (place == "/").then_some((device, kind, options))
     });
-    let Some((device, kind, options)) = root.last() else {
+    let Some((device, kind, options)) = root.next_back() else {
         return Outcome::unknown("the root's mount is not listed").seen(&mounts);
     };
     let read_only = options.split(',').any(|option| option == "ro");
