@@ -9,5 +9,8 @@ mod doctor {
     mod fix;
     mod tree;
     mod truth;
+    mod truth_kernel;
+    mod truth_machine;
+    mod truth_scheduler;
 }
 mod support;
