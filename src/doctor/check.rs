@@ -304,9 +304,9 @@ impl Outcome {
         self
     }
 
-    /// What to do about it. A check that passes has nothing to fix.
+    /// What to do about it. A check that passes has nothing to fix, and what is not known is not changed.
     pub fn fix(mut self, fix: Fix) -> Self {
-        if !self.status.is_fine() {
+        if matches!(self.status, Status::Warn | Status::Fail) {
             self.fix = Some(fix);
         }
         self

@@ -72,3 +72,71 @@ impl CommandLine {
         }
     }
 }
+
+/// Arguments that keep a core for one purpose.
+pub const OF_ISOLATION: [&str; 12] = [
+    "isolcpus",
+    "nohz",
+    "nohz_full",
+    "rcu_nocbs",
+    "rcu_nocb_poll",
+    "irqaffinity",
+    "kthread_cpus",
+    "threadirqs",
+    "preempt",
+    "skew_tick",
+    "idle",
+    "cpuidle.off",
+];
+
+/// An argument that is one of those, or was meant to be: at most two letters differ.
+pub fn is_of_isolation(argument: &str) -> bool {
+    let name = argument.split('=').next().unwrap_or_default();
+    // Of a short name two letters are too much: `nosmt` is not `nohz`.
+    let allowed = |known: &str| if known.len() > 6 { 2 } else { 0 };
+    OF_ISOLATION
+        .iter()
+        .any(|known| distance(name, known) <= allowed(known))
+}
+
+/// How many letters have to be put in, taken out or changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut before = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let changed = before + usize::from(x != y);
+            before = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(before + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_argument_is_known_for_what_it_was_meant_to_be() {
+        for argument in [
+            "nohz_full=3",
+            "nozh_full=3",
+            "isolcpu=2-3",
+            "rcu_nocb=3",
+            "irq_affinity=0",
+        ] {
+            assert!(is_of_isolation(argument), "{argument}");
+        }
+        for argument in [
+            "splash",
+            "nosmt",
+            "BOOT_IMAGE=/vmlinuz",
+            "token=abc",
+            "key=isolcpus",
+        ] {
+            assert!(!is_of_isolation(argument), "{argument}");
+        }
+    }
+}

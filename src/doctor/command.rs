@@ -91,8 +91,8 @@ pub fn doctor(args: &cli::Doctor) -> Result<Answer> {
         view.live = None;
         return make_capture(&view, file);
     }
-    if let (Some(time), Some(_)) = (measure, &view.live) {
-        view.measured = Some(Measured::take(&view.cores, time));
+    if let (Some(time), Some(live)) = (measure, &view.live) {
+        view.measured = Some(Measured::take(live, &view.cores, time));
     }
     let examination = Examination::all(&view);
     if args.fix {

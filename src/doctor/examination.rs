@@ -94,11 +94,10 @@ impl Examination {
 
     /// What `--fix` sets: every file once, by the first check that wants it.
     pub fn settings(&self) -> Vec<Setting> {
-        // What is not known is not changed either.
-        let is_known =
-            |finding: &&Finding| matches!(finding.outcome.status, Status::Warn | Status::Fail);
-        let known = self.findings.iter().filter(is_known);
-        let fixes = known.filter_map(|finding| finding.outcome.fix.as_ref());
+        let fixes = self
+            .findings
+            .iter()
+            .filter_map(|finding| finding.outcome.fix.as_ref());
         fix::once(fixes.flat_map(|fix| &fix.settings))
     }
 

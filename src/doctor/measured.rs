@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::doctor::frames;
 use crate::doctor::hwlat;
+use crate::doctor::live::Live;
 use crate::doctor::probe;
 use crate::doctor::view::Cores;
 use crate::rt::latency::AwakeCores;
@@ -30,8 +31,9 @@ pub struct CoreWakes {
 #[derive(Clone, Debug)]
 pub struct Noise {
     pub core: usize,
-    /// Those of 1 us and more.
     pub gaps: Durations,
+    /// Shorter ones are the clock's own reading and what the processor does by itself; they are not counted.
+    pub least: Nanos,
     pub spun: Nanos,
 }
 
@@ -72,10 +74,11 @@ pub struct Measured {
 
 impl Measured {
     /// Measures for about this long. Locks the process's memory, as a run does, to its end.
-    pub fn take(cores: &Cores, time: Nanos) -> Self {
+    pub fn take(live: &Live, cores: &Cores, time: Nanos) -> Self {
         // The parts of the time: two fifths each for the wake-ups, the rest for what spins.
         let wakes = Nanos(time.0 / 5 * 2);
         let spins = Nanos((time.0 / 20).min(Nanos::from_secs(2).0));
+        let least = Nanos::from_micros(1).max(live.clock_reading() * 3);
         let mut refused = Vec::new();
         let awake = AwakeCores::hold();
         refused.extend(
@@ -108,7 +111,7 @@ impl Measured {
             noise: cores
                 .way
                 .iter()
-                .filter_map(|core| probe::noise(*core, spins))
+                .filter_map(|core| probe::noise(*core, spins, least))
                 .collect(),
             ticks: cores
                 .way
@@ -134,12 +137,10 @@ impl Measured {
             .iter()
             .chain(&self.loaded_housekeeping)
             .map(|w| (named("wake-up, under load", w), &w.kernel));
-        let noise = self.noise.iter().map(|n| {
-            (
-                format!("gaps over 1 us while spinning, core {}", n.core),
-                &n.gaps,
-            )
-        });
+        let noise = self
+            .noise
+            .iter()
+            .map(|n| (format!("gaps while spinning, core {}", n.core), &n.gaps));
         idle.chain(loaded).chain(noise).collect()
     }
 }

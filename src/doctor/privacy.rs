@@ -9,6 +9,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
+use crate::doctor::cmdline::is_of_isolation;
 use crate::doctor::process;
 
 /// Arguments of the kernel whose value bears on latency and tells nothing else.
@@ -260,7 +261,15 @@ fn kernel_log(text: &str) -> String {
         kept += "5,0,0,-;Linux version left-out\n";
     }
     if let Some(line) = text.lines().find(|line| line.contains(SAYS)) {
-        let unknown = arguments(line.split('"').nth(1).unwrap_or_default());
+        let unknown = line
+            .split('"')
+            .nth(1)
+            .unwrap_or_default()
+            .split_whitespace();
+        let unknown: Vec<&str> = unknown
+            .filter(|argument| is_of_isolation(argument))
+            .collect();
+        let unknown = unknown.join(" ");
         kept += &format!("5,1,0,-;{SAYS} \"{unknown}\"\n");
     }
     kept

@@ -21,8 +21,6 @@ use std::sync::OnceLock;
 const PRIORITY: u8 = 80;
 /// Four times the lead of a timed wait, so that the core sleeps between two wake-ups.
 const PERIOD: Nanos = Nanos::from_millis(1);
-/// A shorter gap is the clock's own reading and what the processor does by itself.
-const GAP: Nanos = Nanos::from_micros(1);
 /// How long a thread spins at a stretch, and how long it then lets others have the core. A core that were held for longer
 /// than the kernel's guard allows (S03) would show the guard's stop, and an unguarded one would starve the kernel.
 const STRETCH: Nanos = Nanos::from_millis(100);
@@ -113,8 +111,8 @@ fn beat_for(time: Nanos) -> impl FnOnce() -> (Durations, Durations) + Send + 'st
     }
 }
 
-/// Gaps of a core over this time.
-pub fn noise(core: usize, time: Nanos) -> Option<Noise> {
+/// Gaps of a core over this time that are at least this long.
+pub fn noise(core: usize, time: Nanos, least: Nanos) -> Option<Noise> {
     let mut gaps = Durations::new();
     let measure = move || {
         let mut spun = Nanos::ZERO;
@@ -124,7 +122,7 @@ pub fn noise(core: usize, time: Nanos) -> Option<Noise> {
             let mut last = began;
             while last - began < STRETCH {
                 let now = clock::now();
-                if now - last >= GAP {
+                if now - last >= least {
                     gaps.record(now - last);
                 }
                 last = now;
@@ -137,7 +135,12 @@ pub fn noise(core: usize, time: Nanos) -> Option<Noise> {
     let thread = Measuring::start(core, measure)?;
     thread.go();
     let ((gaps, spun), _) = thread.end()?;
-    Some(Noise { core, gaps, spun })
+    Some(Noise {
+        core,
+        gaps,
+        least,
+        spun,
+    })
 }
 
 /// Timer interrupts of a core while a thread spins on it for 0.8 s, less than the guard of S03 allows.

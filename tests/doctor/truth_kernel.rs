@@ -104,6 +104,12 @@ fn isolation() {
                 ),
                 Pass,
             ),
+            (
+                log(
+                    "5,0,0,-;Linux version 6\n5,1,0,-;Unknown kernel command line parameters \"nozh_full=3\", will be passed\n",
+                ),
+                Fail,
+            ),
             (log("6,900,0,-;usb 1-1: new\n"), Unknown),
             (four(), Unknown),
         ],

@@ -190,10 +190,9 @@ fn immovable(view: &View<'_>) -> Outcome {
             .shown("proc/interrupts", "see S06");
     }
     let Some((path, state)) = undo::last(view.tree) else {
-        return Outcome::unknown("--fix has not tried to move them yet")
+        return Outcome::unknown("not tried yet: `reflexarc doctor --fix` tries to move them")
             .requested(requested)
-            .shown("proc/interrupts", "see S06")
-            .fix(Fix::by_hand("reflexarc doctor --fix, then look again"));
+            .shown("proc/interrupts", "see S06");
     };
     let stuck: Vec<String> = offenders
         .iter()

@@ -3,6 +3,7 @@
 use crate::board::tree::Reading;
 use crate::doctor::check::{Category, Check, Fix, Outcome, Setting, Status};
 use crate::doctor::checks::kernel::config_line;
+use crate::doctor::cmdline::is_of_isolation;
 use crate::doctor::cpus;
 use crate::doctor::view::{AskedBy, View};
 
@@ -96,24 +97,12 @@ fn understood(view: &View<'_>) -> Outcome {
         Err(why) => return Outcome::unknown(format!("the kernel's log: {why}")).seen(&log),
     };
     // Quotation marks stand around the arguments, and a remark for people behind them.
-    let ours = [
-        "isolcpus",
-        "nohz",
-        "rcu_nocb",
-        "irqaffinity",
-        "kthread_cpus",
-        "threadirqs",
-        "preempt",
-        "skew_tick",
-        "idle",
-        "cpuidle",
-    ];
     let line = text.lines().find(|line| line.contains(SAYS));
     let unknown: Vec<&str> = line
         .and_then(|line| line.split('"').nth(1))
         .into_iter()
         .flat_map(str::split_whitespace)
-        .filter(|argument| ours.iter().any(|name| argument.starts_with(name)))
+        .filter(|argument| is_of_isolation(argument))
         .collect();
     let from_the_start = text.contains("Linux version");
     let outcome = match (unknown.as_slice(), from_the_start) {

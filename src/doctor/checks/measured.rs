@@ -203,9 +203,10 @@ fn noise(view: &View<'_>) -> Outcome {
         .iter()
         .map(|noise| {
             format!(
-                "core {}: {} gaps over 1 us in {}, p99 {}, max {}, {:.3} % of the time gone",
+                "core {}: {} gaps over {} in {}, p99 {}, max {}, {:.3} % of the time gone",
                 noise.core,
                 noise.gaps.count(),
+                noise.least,
                 noise.spun,
                 duration(noise.gaps.at_quantile(0.99)),
                 duration(noise.gaps.max()),
