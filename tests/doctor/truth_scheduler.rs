@@ -109,6 +109,11 @@ fn interrupts() {
             (irq("2\n", 7), Fail),
             (irq("2\n", 0), Pass),
             (four(), Unknown),
+            // It was sent elsewhere, and moves at its next interrupt.
+            (
+                irq("2\n", 7).with("proc/irq/35/smp_affinity_list", "0-1\n"),
+                Pass,
+            ),
         ],
     );
     let found = look(&irq("2\n", 7), None, "S06");

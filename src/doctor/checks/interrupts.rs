@@ -112,17 +112,19 @@ fn offenders(view: &View<'_>, way: &[usize]) -> Result<Vec<Offender>, Box<Outcom
         if line.counts.values().sum::<u64>() == 0 {
             continue;
         }
-        // Where it goes; older kernels only know where it may go.
+        // Where it may go, and where it goes. One that may not come here any more moves at its next interrupt; older
+        // kernels only know where it may go.
         let folder = format!("proc/irq/{}", line.number);
-        let goes = ["effective_affinity_list", "smp_affinity_list"]
-            .iter()
-            .find_map(|file| {
-                view.core_list(&format!("{folder}/{file}"))
-                    .found
-                    .ok()
-                    .filter(|c| !c.is_empty())
-            });
-        let cores = cpus::both(&goes.unwrap_or_default(), way);
+        let of = |file: &str| {
+            let cores = view.core_list(&format!("{folder}/{file}")).found.ok();
+            cores.filter(|cores| !cores.is_empty())
+        };
+        let (may, goes) = (of("smp_affinity_list"), of("effective_affinity_list"));
+        let cores = match (&may, goes.as_ref().or(may.as_ref())) {
+            (Some(may), _) if cpus::both(may, way).is_empty() => Vec::new(),
+            (_, Some(goes)) => cpus::both(goes, way),
+            (_, None) => Vec::new(),
+        };
         let count = way.iter().filter_map(|core| line.counts.get(core)).sum();
         if !cores.is_empty() {
             found.push(Offender { line, cores, count });
