@@ -144,7 +144,7 @@ impl Live {
         count.load(Ordering::Relaxed)
     }
 
-    /// Lets three threads of one core contend for a lock; see [`inversion`].
+    /// Lets three threads of one core contend for a lock, see `inversion`.
     pub fn inheritance(&self, core: usize) -> Result<Inversion, String> {
         inversion::try_it(core)
     }

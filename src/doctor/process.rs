@@ -95,7 +95,7 @@ fn parse(pid: u32, stat: &str) -> Option<Task> {
     })
 }
 
-/// A stat line that says what [`parse`] reads and nothing else; names of users' programs are private.
+/// A stat line that says what `parse` reads and nothing else; names of users' programs are private.
 pub fn without_private(stat: &str) -> Option<String> {
     let task = parse(0, stat)?;
     let is_public = task.of_kernel || KNOWN.contains(&task.name.as_str());
