@@ -1,0 +1,5 @@
+//! Tells Copper's macros where their index of log texts goes.
+
+fn main() {
+    cu29_build::setup();
+}
