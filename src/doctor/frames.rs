@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::capture::v4l2::{V4l2Config, V4l2Source, list};
+use crate::capture::v4l2::{Frozen, RecoveryConfig, V4l2Config, V4l2Source, list};
 use crate::capture::{Readiness, Source as _};
 use crate::clock;
 use crate::error::Result;
@@ -35,6 +35,12 @@ pub fn of_first_camera() -> Option<std::result::Result<Frames, String>> {
     let config = V4l2Config {
         device: camera.path,
         exact: false,
+        // What the camera does is to be seen, not mended.
+        recovery: RecoveryConfig {
+            reopen: false,
+            frozen: Frozen::Use,
+            ..RecoveryConfig::default()
+        },
         ..V4l2Config::default()
     };
     Some(take(&config).map_err(|fault| format!("{}: {}", fault.what, fault.why)))

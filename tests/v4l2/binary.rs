@@ -318,3 +318,36 @@ fn with_reopen_off_an_unplugged_camera_ends_the_run_with_its_own_exit_code() {
     assert_eq!(camera(&report).interruptions[0].resumed_after_ns, None);
     assert_every_frame_is_accounted_for(&report);
 }
+
+/// The checks of cameras that need one, on a driver that streams.
+#[test]
+#[ignore = "needs the vivid driver: scripts/dev vm"]
+fn the_doctor_judges_a_streaming_camera_by_its_frames() {
+    let output = Command::new(binary())
+        .args(["doctor", "--json", "--measure", "1s"])
+        .output()
+        .unwrap();
+    let report: serde_json::Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", said(&output)));
+    let check = |id: &str| {
+        let all = report["checks"].as_array().unwrap();
+        all.iter().find(|c| c["id"] == id).unwrap().clone()
+    };
+    for id in ["V01", "V02", "V03", "V04", "V05", "V07"] {
+        let check = check(id);
+        let status = check["status"].as_str().unwrap();
+        // On an emulated processor vivid may be late; but it was looked at.
+        assert!(["pass", "warn"].contains(&status), "{check}");
+    }
+    // vivid's stamps of the end of a frame lie in the future: see the check's own text.
+    assert!(
+        check("V03")["effective"]
+            .as_str()
+            .unwrap()
+            .contains("end of"),
+        "{}",
+        check("V03")
+    );
+    assert_eq!(check("V02")["status"], "pass");
+    assert_eq!(check("V07")["status"], "pass");
+}
