@@ -27,9 +27,8 @@ pub struct Task {
 /// What a captured tree has in the place of the name of a user's thread.
 pub const USER: &str = "user";
 
-/// Names of programs that some check asks for. All others are private.
-pub const KNOWN: [&str; 22] = [
-    "irqbalance",
+/// Programs that draw a desktop.
+pub const DESKTOPS: [&str; 13] = [
     "Xorg",
     "Xwayland",
     "gnome-shell",
@@ -43,6 +42,11 @@ pub const KNOWN: [&str; 22] = [
     "lightdm",
     "gdm3",
     "sddm",
+];
+
+/// Names of other programs that some check asks for. All but these and the desktops are private.
+const KNOWN: [&str; 9] = [
+    "irqbalance",
     "unattended-upgr",
     "apt.systemd.dai",
     "snapd",
@@ -98,7 +102,11 @@ fn parse(pid: u32, stat: &str) -> Option<Task> {
 /// A stat line that says what `parse` reads and nothing else; names of users' programs are private.
 pub fn without_private(stat: &str) -> Option<String> {
     let task = parse(0, stat)?;
-    let is_public = task.of_kernel || KNOWN.contains(&task.name.as_str());
+    let is_public = task.of_kernel
+        || DESKTOPS
+            .iter()
+            .chain(&KNOWN)
+            .any(|known| *known == task.name);
     let name = if is_public { &task.name } else { USER };
     let flags = [(task.of_kernel, KERNEL_THREAD), (task.is_bound, BOUND)];
     let flags: u64 = flags

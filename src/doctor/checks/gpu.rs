@@ -1,6 +1,7 @@
 //! GPU and desktop.
 
 use crate::doctor::check::{Category, Check, Fix, Outcome};
+use crate::doctor::process;
 use crate::doctor::view::View;
 
 pub const CHECKS: &[Check] = &[
@@ -93,26 +94,11 @@ fn smi(view: &View<'_>) -> Outcome {
 }
 
 fn desktop(view: &View<'_>) -> Outcome {
-    const DESKTOPS: [&str; 13] = [
-        "Xorg",
-        "Xwayland",
-        "gnome-shell",
-        "kwin_wayland",
-        "kwin_x11",
-        "plasmashell",
-        "labwc",
-        "wayfire",
-        "weston",
-        "sway",
-        "lightdm",
-        "gdm3",
-        "sddm",
-    ];
     let tasks = match view.tasks() {
         Ok(tasks) => tasks,
         Err(why) => return Outcome::unknown(format!("the threads cannot be listed: {why}")),
     };
-    let here: Vec<&str> = DESKTOPS
+    let here: Vec<&str> = process::DESKTOPS
         .into_iter()
         .filter(|name| tasks.iter().any(|task| task.name == *name))
         .collect();
