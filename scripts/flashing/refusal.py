@@ -1,14 +1,13 @@
-"""Every reason to stop, with its name and its exit code.
+"""Every reason to stop flashing, with its name and its exit code."""
 
-A refusal says what was found, why that stops the flash and what to do. Scripts tell refusals apart by the exit
-code, so a number is never given to another reason later.
-"""
+from refusals import Reason, Refusal
+from refusals import table as lines
 
-from enum import Enum
+__all__ = ["Code", "Refusal", "table"]
 
 
-class Code(Enum):
-    """A reason to stop: exit code and meaning. The name for people is `E_` and the member's."""
+class Code(Reason):
+    """A reason to stop: exit code and meaning."""
 
     USAGE = (2, "the command line is not understood")
     # The host and the board file.
@@ -73,32 +72,7 @@ class Code(Enum):
     UNFORESEEN = (99, "something happened that this program does not know")
     INTERRUPTED = (130, "stopped by a signal")
 
-    def __init__(self, exit_code: int, meaning: str) -> None:
-        self.exit_code = exit_code
-        self.meaning = meaning
-
-    @property
-    def title(self) -> str:
-        """The name that messages, events and the documentation use."""
-        return f"E_{self.name}"
-
-
-class Refusal(Exception):
-    """Ends the flash. `what` was found, `why` it stops, and how to `fix` it."""
-
-    def __init__(self, code: Code, what: str, why: str, fix: str) -> None:
-        super().__init__(what)
-        self.code = code
-        self.what = what
-        self.why = why
-        self.fix = fix
-
-    def __str__(self) -> str:
-        return f"{self.code.title}: {self.what}\n  why: {self.why}\n  fix: {self.fix}"
-
 
 def table() -> str:
     """The exit codes as lines, for `--help`; docs/flashing.md has the same, and a test compares them."""
-    lines = ["  0  done, or the dry run came to its end"]
-    lines += [f"{code.exit_code:3}  {code.title:<20} {code.meaning}" for code in Code]
-    return "\n".join(lines)
+    return lines(Code, "done, or the dry run came to its end")
