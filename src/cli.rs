@@ -65,6 +65,8 @@ pub enum Command {
     },
     /// Is this machine fit for bounded latencies? What is wrong, why it matters, and how to mend it
     Doctor(Doctor),
+    /// Measure a board: is it as fast as it has to be, and if not, why?
+    Bench(Bench),
     /// Fetch and check the models, photographs and footage
     Models {
         #[command(subcommand)]
@@ -160,6 +162,34 @@ pub struct Doctor {
     /// Write the files that the checks read to FILE (.tar or .tar.gz), without what is private
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "measure", "root"])]
     pub capture: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+pub struct Bench {
+    /// The configuration that is measured [default: the built-in one]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Measure with this board's thread plan: a name (`reflexarc board list`), the path of a board file, or `auto` [default: auto]
+    #[arg(long, value_name = "NAME")]
+    pub board: Option<String>,
+
+    /// How long each part lasts, in seconds
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub seconds: u32,
+
+    /// Where everything goes [default: a new folder in bench/, with bench/latest pointing at it]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Print bench.json in place of the text (docs/benchmarking.md explains every key)
+    #[arg(long)]
+    pub json: bool,
+
+    /// Only see whether it works, beside a robot that is running: a camera made of arithmetic, no actions sent, no real-time
+    /// class, on the housekeeping cores alone
+    #[arg(long)]
+    pub beside: bool,
 }
 
 #[derive(Args, Clone, Debug, Default)]

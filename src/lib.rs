@@ -86,3 +86,6 @@ pub mod run;
 
 // What is measured and reported.
 pub mod telemetry;
+
+// `reflexarc bench`: latency idle and under load, and what to make of it.
+pub mod bench;

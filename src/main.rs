@@ -8,7 +8,7 @@ use reflexarc::cli::{self, BoardCommand, Cli, Command, ModelsCommand};
 use reflexarc::error::{Kind, Result};
 use reflexarc::models::{Group, Listing, Progress, Store, Which};
 use reflexarc::telemetry::report::data::Verdict;
-use reflexarc::{board, console, doctor, language, models, run, telemetry};
+use reflexarc::{bench, board, console, doctor, language, models, run, telemetry};
 
 /// Counts every thread's allocations; see `rt::memory`.
 #[global_allocator]
@@ -51,6 +51,11 @@ fn perform(command: Command) -> Result<u8> {
         Command::Board { command } => of_boards(&command),
         Command::Doctor(args) => {
             let answer = doctor::command::doctor(&args)?;
+            say(&answer.text)?;
+            Ok(answer.code)
+        }
+        Command::Bench(args) => {
+            let answer = bench::command::bench(&args)?;
             say(&answer.text)?;
             Ok(answer.code)
         }

@@ -76,7 +76,16 @@ pub fn check(args: &cli::Run) -> Result<String> {
 
 /// `reflexarc run`.
 pub fn run(args: &cli::Run) -> Result<Verdict> {
-    let config = configure(args)?;
+    let (report, lost) = report(&configure(args)?, args)?;
+    if args.quiet {
+        announce_verdict(&report);
+    }
+    lost.map_or(Ok(report.verdict), Err)
+}
+
+/// A run of this configuration, once in a process: it takes the process's memory and cores for itself. Of `args` counts what
+/// no configuration says: duration, instruction, place of the report.
+pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>)> {
     let place = args
         .report
         .clone()
@@ -91,8 +100,8 @@ pub fn run(args: &cli::Run) -> Result<Verdict> {
     })?;
     let mut manager = Notify::from_environment()?;
     let folder = ReportFolder::open(&place)?;
-    let mut opened = parts::open(&config, args).map_err(|fault| config.locate(fault))?;
-    let plan = opened.plan(&config);
+    let mut opened = parts::open(config, args).map_err(|fault| config.locate(fault))?;
+    let plan = opened.plan(config);
     let title = opened.describe();
     let duration = args
         .duration
@@ -128,7 +137,7 @@ pub fn run(args: &cli::Run) -> Result<Verdict> {
         pipeline.join()?;
         return Err(refuse(&refused));
     }
-    let planned = format!("{title}{}{}", said_of_board(&config), plan.why);
+    let planned = format!("{title}{}{}", said_of_board(config), plan.why);
     announce(&planned, &refused, args.quiet);
 
     let (started, began) = (SystemTime::now(), clock::now());
@@ -182,18 +191,12 @@ pub fn run(args: &cli::Run) -> Result<Verdict> {
         duration,
     };
     let facts = facts::facts(
-        &config, args, &opened, &plan, &pipeline, &watch, &collector, &ended,
+        config, args, &opened, &plan, &pipeline, &watch, &collector, &ended,
     );
     let report = Report::new(&collector, facts);
     let page = folder.write(&report, collector.measured(), started)?;
     live.finish(&report, Some(&page));
-    if args.quiet {
-        announce_verdict(&report);
-    }
-    match ended.capture.fault {
-        Some(fault) => Err(fault),
-        None => Ok(report.verdict),
-    }
+    Ok((report, ended.capture.fault))
 }
 
 fn said_of_board(config: &Config) -> &str {
