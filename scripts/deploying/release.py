@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import bench_config, build, pipeline
+from . import build, pipeline
 from .board import Board
 
 SCHEMA = 1
@@ -35,10 +35,8 @@ def make(binary: Path, config: Path, board: Board, folder: Path) -> Release:
     """Puts a release together in an empty folder."""
     build.strip(binary, folder / "reflexarc", board)
     shutil.copyfile(config, folder / "pipeline.toml")
-    asked = pipeline.read(config)
-    (folder / "bench.toml").write_text(bench_config.text(asked), encoding="utf-8")
-    models = pipeline.models(asked)
-    files = {name: sha256(folder / name) for name in ("reflexarc", "pipeline.toml", "bench.toml")}
+    models = pipeline.models(pipeline.read(config))
+    files = {name: sha256(folder / name) for name in ("reflexarc", "pipeline.toml")}
     sums = {name: sha256(path) for name, path in models.items()}
     identifier = identify(files, sums)
     listing = {
