@@ -3,6 +3,7 @@
 It is made by dpkg-deb from a folder whose times are those of the commit, so that the same commit makes the same package.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -54,6 +55,14 @@ def epoch() -> int:
     return int(os.environ.get("SOURCE_DATE_EPOCH") or build.git("log", "-1", "--format=%ct") or time.time())
 
 
+def digest() -> str:
+    """Of all that the package brings besides its first release: the same digest is the same service."""
+    total = hashlib.sha256()
+    for name in sorted([*PLACES, *SCRIPTS, "pipeline.toml"]):
+        total.update(f"{name}\0".encode() + (SOURCES / name).read_bytes() + b"\0")
+    return total.hexdigest()
+
+
 def make(board: Board, first: Path, into: Path) -> Path:
     """Makes the package; `first` is the folder of its release. Gives its path."""
     if shutil.which("dpkg-deb") is None:
@@ -97,6 +106,8 @@ def _lay_out(root: Path, first: Path) -> None:
         (factory / file.name).chmod(0o755 if file.name == "reflexarc" else 0o644)
     for name, place in PLACES.items():
         _copy(SOURCES / name, root / place, 0o755 if name == "release" else 0o644)
+    (root / "usr/lib/reflexarc/packaging.sha256").write_text(digest() + "\n", encoding="utf-8")
+    (root / "usr/lib/reflexarc/packaging.sha256").chmod(0o644)
     documents = root / "usr" / "share" / "doc" / "reflexarc"
     for name in DOCUMENTS:
         if (build.REPOSITORY / name).is_file():

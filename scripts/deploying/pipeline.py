@@ -53,6 +53,16 @@ def models(asked: Mapping[str, Any]) -> dict[str, Path]:
     return {name: store / name for name in names}
 
 
+def own_files(asked: Mapping[str, Any]) -> list[str]:
+    """Files of the user's own that the configuration names and that a release does not bring."""
+    named = [asked.get("encoder", {}).get("weights"), asked.get("language", {}).get("script")]
+    named += [str(each.get("source", "")).removeprefix("csv:") for each in asked.get("sensor", [])
+              if str(each.get("source", "")).startswith("csv:")]  # fmt: skip
+    kind, _, words = str(asked.get("camera", {}).get("source", "")).partition(":")
+    named += [words.split(",")[0]] if kind == "file" else []
+    return [str(name) for name in named if name]
+
+
 def folder() -> Path:
     """Where the models lie on this machine, as `models::cache_dir` finds it."""
     if chosen := os.environ.get("REFLEXARC_MODELS"):
