@@ -4,10 +4,12 @@
 mod explain;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::action::sinks::SinkConfig;
+use crate::bench::loads::Loads;
 use crate::capture::spec::SourceSpec;
 use crate::models::Group;
 use crate::units::Nanos;
@@ -37,12 +39,13 @@ Examples:
   reflexarc run --config robot.toml --sink udp:192.168.1.7:9000 --report out
   reflexarc run --board auto
   reflexarc doctor --measure 10s
+  reflexarc bench --seconds 60 --lock-clocks
   reflexarc cameras
 
 Exit codes: 0 goals met, 1 goals missed, 2 usage, 3 configuration, 4 no such device, 5 device busy,
 6 format not supported, 7 not permitted, 8 bad input file, 9 bad model file, 10 tool missing, 11 network,
 12 output not writable, 13 real time refused, 14 source lost, 15 a check of doctor fails, 16 doctor --strict: not all pass,
-70 internal error, 130 second signal.";
+17 bench --compare: worse than before, 70 internal error, 130 second signal.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -164,7 +167,12 @@ pub struct Doctor {
     pub capture: Option<PathBuf>,
 }
 
-#[derive(Args, Clone, Debug, Default)]
+/// What another process will read, looked at before it is started.
+fn checked<T: FromStr<Err = String>>(text: &str) -> Result<String, String> {
+    text.parse::<T>().map(|_| text.to_owned())
+}
+
+#[derive(Args, Clone, Debug)]
 pub struct Bench {
     /// The configuration that is measured [default: the built-in one]
     #[arg(long, value_name = "FILE")]
@@ -178,6 +186,38 @@ pub struct Bench {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub seconds: u32,
 
+    /// What keeps the rest of the machine busy meanwhile: some of idle,cpu,memory,disk,network,gpu; or all; or none
+    #[arg(long, value_name = "LIST", default_value = "all")]
+    pub loads: Loads,
+
+    /// Leave out the wake-ups without a pipeline (cyclictest, rtla)
+    #[arg(long, conflicts_with = "beside")]
+    pub no_baseline: bool,
+
+    /// Frames from here in place of the configuration's camera, as for `reflexarc run`
+    #[arg(long, value_name = "SOURCE", conflicts_with = "beside", value_parser = checked::<SourceSpec>)]
+    pub source: Option<String>,
+
+    /// Send the actions here. Without it a robot that the configuration names gets none: a bench moves nothing
+    #[arg(long, value_name = "SINK", conflicts_with = "beside", value_parser = checked::<SinkConfig>)]
+    pub sink: Option<String>,
+
+    /// Lock the clocks before and set them back after, whatever happens
+    #[arg(long, conflicts_with = "beside")]
+    pub lock_clocks: bool,
+
+    /// End a part when a thermal zone is hotter than this (C)
+    #[arg(long, value_name = "C", default_value_t = 95.0)]
+    pub hottest: f64,
+
+    /// Refuse to measure when a check of `reflexarc doctor` fails
+    #[arg(long, conflicts_with = "beside")]
+    pub strict: bool,
+
+    /// Say what got worse since this bench.json (or its folder)
+    #[arg(long, value_name = "FILE", conflicts_with = "beside")]
+    pub compare: Option<PathBuf>,
+
     /// Where everything goes [default: a new folder in bench/, with bench/latest pointing at it]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -190,6 +230,14 @@ pub struct Bench {
     /// class, on the housekeeping cores alone
     #[arg(long)]
     pub beside: bool,
+
+    /// Measure nothing; set back the clocks that a bench left locked when it was killed
+    #[arg(long, conflicts_with_all = ["beside", "lock_clocks", "compare", "strict"])]
+    pub restore: bool,
+
+    /// Set the clocks of a captured tree in place of this machine's: for tests
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub root: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug, Default)]

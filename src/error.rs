@@ -41,6 +41,8 @@ pub enum Kind {
     CheckFailed = 15,
     /// `doctor --strict`: none fails, and not all pass.
     CheckNotPassed = 16,
+    /// `bench --compare`: a number got worse.
+    Worse = 17,
     /// A bug in reflexarc.
     Internal = 70,
 }

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 const CAMERA: &str = "synthetic:640x480@30";
 
 /// So that a policy that understands words has some.
-const INSTRUCTION: &str = "look at the cat";
+pub const INSTRUCTION: &str = "look at the cat";
 
 pub const PART: &str = "beside";
 
@@ -61,6 +61,8 @@ pub fn run(config: Config, seconds: u32, folder: &BenchFolder) -> Result<Part> {
         broken,
         report: Some(below),
         flow: Some(Flow::of(&report)),
+        warnings: report.warnings,
+        ..Part::default()
     })
 }
 

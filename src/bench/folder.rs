@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::bench::data::Bench;
+use crate::bench::data::{Bench, SCHEMA};
 use crate::error::{Fault, Kind, Result};
 use crate::telemetry::report::utc;
 
@@ -34,7 +34,7 @@ impl BenchFolder {
             }
         };
         let proof = path.join(".proof");
-        fs::create_dir_all(&path)
+        fs::create_dir_all(path.join("parts"))
             .and_then(|()| fs::write(&proof, "reflexarc\n"))
             .and_then(|()| fs::remove_file(&proof))
             .map_err(|e| unwritable(&path, &e))?;
@@ -75,6 +75,28 @@ impl BenchFolder {
         }
         Ok(json)
     }
+}
+
+/// Reads a `bench.json`, or the one in a folder, and checks that it is one that this version understands.
+pub fn load(path: &Path) -> Result<Bench> {
+    let file = if path.is_dir() {
+        path.join("bench.json")
+    } else {
+        path.to_owned()
+    };
+    let what = || format!("no bench could be read from {}", file.display());
+    let fix = "name a bench.json, or the folder that `reflexarc bench` wrote";
+    let text = fs::read(&file).map_err(|e| Fault::from_io(what(), &e, Kind::BadInput, fix))?;
+    let broken = |why: String| Fault::new(Kind::BadInput, what(), why, fix);
+    let bench: Bench = serde_json::from_slice(&text).map_err(|e| broken(e.to_string()))?;
+    if bench.schema != SCHEMA {
+        let why = format!(
+            "its schema is `{}`; this version reads `{SCHEMA}`",
+            bench.schema
+        );
+        return Err(broken(why));
+    }
+    Ok(bench)
 }
 
 /// The text of `bench.json`.

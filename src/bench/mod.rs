@@ -8,17 +8,50 @@
 // What bench.json holds.
 pub mod data;
 
+// Programs that a bench starts.
+mod child;
+
+// What keeps the machine busy.
+pub mod loads;
+
+// Clocks, locked and set back.
+pub mod clocks;
+
+// Clocks and heat, seen.
+pub mod surroundings;
+
+// What the kernel does alone.
+mod baseline;
+
+// The form of cyclictest's results.
+pub mod cyclictest;
+
 // Does the way of a frame work at all?
 pub mod function;
 
+// One run under one load.
+mod part;
+
 // Beside a running robot.
 mod beside;
+
+// Against an earlier bench.
+pub mod compare;
+
+// The verdict.
+mod judge;
+
+// What to make of it.
+pub mod findings;
 
 // Where the results lie.
 mod folder;
 
 // For a terminal.
 mod show;
+
+// For a browser.
+pub mod page;
 
 // The command.
 pub mod command;

@@ -18,7 +18,7 @@ use crate::doctor::fix::{self, Done};
 use crate::doctor::json;
 use crate::doctor::measured::Measured;
 use crate::doctor::show;
-use crate::doctor::undo::Undo;
+use crate::doctor::undo::{self, Undo};
 use crate::doctor::view::View;
 use crate::error::{Fault, Kind, Result};
 use crate::units::Nanos;
@@ -218,7 +218,7 @@ fn make_fixes(tree: &Tree, examination: &Examination, dry_run: bool) -> Result<A
         let text = show::settings(&looked, "would be set") + &by_hand(examination);
         return Ok(Answer { text, code: 0 });
     }
-    let mut undo = Undo::open(tree).map_err(|error| no_undo(&error))?;
+    let mut undo = Undo::open(tree, undo::DOCTOR).map_err(|error| no_undo(&error))?;
     let mut all = Vec::new();
     for setting in &settings {
         all.push(fix::apply(tree, setting, &mut undo).map_err(|error| no_undo(&error))?);
@@ -255,7 +255,7 @@ fn by_hand(examination: &Examination) -> String {
 }
 
 fn take_back(tree: &Tree) -> Result<Answer> {
-    let Some(undo) = Undo::existing(tree).map_err(|error| no_undo(&error))? else {
+    let Some(undo) = Undo::existing(tree, undo::DOCTOR).map_err(|error| no_undo(&error))? else {
         return Ok(Answer {
             text: "nothing to undo: no fix has changed anything here".to_owned(),
             code: 0,

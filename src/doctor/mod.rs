@@ -38,7 +38,7 @@ pub mod checks;
 pub mod examination;
 
 // The threads that measure.
-mod probe;
+pub(crate) mod probe;
 
 // Gaps that the firmware makes.
 mod hwlat;

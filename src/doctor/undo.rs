@@ -11,7 +11,9 @@ use crate::board::tree::Tree;
 
 pub const SCHEMA: &str = "reflexarc-undo/1";
 /// Below a root. It does not outlive a reboot, and neither do the settings.
-const PATH: &str = "run/reflexarc/doctor-undo.json";
+const FOLDER: &str = "run/reflexarc";
+/// Of the doctor's fixes. Others note theirs in files of their own.
+pub const DOCTOR: &str = "doctor-undo.json";
 
 /// A setting that was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,12 +56,12 @@ impl Default for State {
 }
 
 /// Where the file may lie: of a captured tree inside it, else in /run or, without the right to that, in the user's own.
-fn places(tree: &Tree) -> Vec<PathBuf> {
-    let mut places = vec![tree.root().join(PATH)];
+pub fn places(tree: &Tree, file: &str) -> Vec<PathBuf> {
+    let mut places = vec![tree.root().join(FOLDER).join(file)];
     if tree.is_live()
         && let Some(own) = std::env::var_os("XDG_RUNTIME_DIR")
     {
-        places.push(Path::new(&own).join("reflexarc/doctor-undo.json"));
+        places.push(Path::new(&own).join("reflexarc").join(file));
     }
     places
 }
@@ -67,12 +69,13 @@ fn places(tree: &Tree) -> Vec<PathBuf> {
 /// What the last fixes changed: the file's name, and what it says.
 pub fn last(tree: &Tree) -> Option<(String, State)> {
     // Through the tree first, so that a capture has it.
-    if let Ok(bytes) = tree.bytes(PATH)
+    let path = format!("{FOLDER}/{DOCTOR}");
+    if let Ok(bytes) = tree.bytes(&path)
         && let Ok(state) = serde_json::from_slice(&bytes)
     {
-        return Some((PATH.to_owned(), state));
+        return Some((path, state));
     }
-    places(tree).into_iter().skip(1).find_map(|place| {
+    places(tree, DOCTOR).into_iter().skip(1).find_map(|place| {
         let state = serde_json::from_slice(&fs::read(&place).ok()?).ok()?;
         Some((place.display().to_string(), state))
     })
@@ -87,8 +90,8 @@ pub struct Undo {
 
 impl Undo {
     /// The one that is there.
-    pub fn existing(tree: &Tree) -> io::Result<Option<Self>> {
-        for place in places(tree) {
+    pub fn existing(tree: &Tree, file: &str) -> io::Result<Option<Self>> {
+        for place in places(tree, file) {
             match fs::read(&place) {
                 Ok(bytes) => {
                     let state = serde_json::from_slice(&bytes)?;
@@ -102,11 +105,11 @@ impl Undo {
     }
 
     /// The one that is there, or a new one in the first place that can be written.
-    pub fn open(tree: &Tree) -> io::Result<Self> {
-        if let Some(undo) = Self::existing(tree)? {
+    pub fn open(tree: &Tree, file: &str) -> io::Result<Self> {
+        if let Some(undo) = Self::existing(tree, file)? {
             return Ok(undo);
         }
-        let places = places(tree);
+        let places = places(tree, file);
         let mut refusal = io::Error::from(io::ErrorKind::NotFound);
         for place in places {
             let fresh = Self {

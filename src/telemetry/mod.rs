@@ -44,7 +44,7 @@ pub mod environment;
 pub mod report;
 
 // Numbers and tables for the terminal.
-mod columns;
+pub(crate) mod columns;
 
 // The table that is redrawn while the run goes on.
 pub mod live;

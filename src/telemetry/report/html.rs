@@ -12,7 +12,7 @@ use crate::telemetry::report::data::{
 use crate::telemetry::report::plot::{self, Event, Limit};
 use crate::telemetry::report::tables;
 
-const STYLE: &str = include_str!("style.css");
+pub(crate) const STYLE: &str = include_str!("style.css");
 
 /// The text of `report.html`.
 pub fn page(report: &Report) -> String {
@@ -339,7 +339,12 @@ fn events(report: &Report) -> Vec<Event> {
     falls.filter(|f| f.bad).chain(instructions).collect()
 }
 
-fn figure<'a>(html: &mut String, title: &str, names: impl Iterator<Item = &'a str>, svg: &str) {
+pub(crate) fn figure<'a>(
+    html: &mut String,
+    title: &str,
+    names: impl Iterator<Item = &'a str>,
+    svg: &str,
+) {
     let _ = write!(
         html,
         "<figure><figcaption>{title}{}</figcaption>{svg}</figure>",
@@ -347,7 +352,7 @@ fn figure<'a>(html: &mut String, title: &str, names: impl Iterator<Item = &'a st
     );
 }
 
-fn section(html: &mut String, title: &str, text: &str, body: &str) {
+pub(crate) fn section(html: &mut String, title: &str, text: &str, body: &str) {
     if body.is_empty() {
         return;
     }

@@ -16,10 +16,10 @@ pub mod folder;
 pub mod html;
 
 // The page's tables.
-mod tables;
+pub(crate) mod tables;
 
 // The page's plots.
-mod plot;
+pub(crate) mod plot;
 
 // Axes of plots.
 pub(super) mod axis;

@@ -10,14 +10,14 @@ use crate::telemetry::report::html::escape;
 use crate::telemetry::report::text::{INTERRUPTION_HEAD, by_reason, interruption_cells};
 
 /// A table under construction. Cells are text, escaped here; the first `left` columns lie to the left.
-struct Table {
+pub(crate) struct Table {
     html: String,
     left: usize,
     rows: usize,
 }
 
 impl Table {
-    fn new(left: usize, heads: &[&str]) -> Self {
+    pub(crate) fn new(left: usize, heads: &[&str]) -> Self {
         let mut table = Self {
             html: "<div class=\"scroll\"><table><thead>".to_owned(),
             left,
@@ -28,11 +28,11 @@ impl Table {
         table
     }
 
-    fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.row_of("", cells);
     }
 
-    fn row_of(&mut self, class: &str, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn row_of(&mut self, class: &str, cells: impl IntoIterator<Item = String>) {
         self.rows += 1;
         self.line("td", class, cells.into_iter());
     }
@@ -51,7 +51,7 @@ impl Table {
     }
 
     /// The table; nothing at all without rows.
-    fn done(mut self) -> String {
+    pub(crate) fn done(mut self) -> String {
         if self.rows == 0 {
             return String::new();
         }
