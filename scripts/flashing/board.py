@@ -1,18 +1,18 @@
 """What a board file says about flashing.
 
-boards/README.md explains the format, and the project's tests check every file; here only what flashing needs is
-read. A fact is `{ value, source, verified }`; a choice is the plain value.
+Here only what flashing needs is read; `boards` has what all programs share.
 """
 
-import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boards import BOARDS, fact, names, seconds
+
 from .refusal import Code, Refusal
 
-BOARDS = Path(__file__).resolve().parents[2] / "boards"
+__all__ = ["BOARDS", "Board", "all_boards", "load", "names"]
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,6 @@ class Board:
     recovery: tuple[str, ...]
     flashing: tuple[str, ...]
     booted: tuple[str, ...]
-
-
-def names() -> list[str]:
-    """The boards that have a file."""
-    return sorted(path.parent.name for path in BOARDS.glob("*/board.toml"))
 
 
 def load(name: str, folder: Path = BOARDS) -> Board:
@@ -80,28 +75,14 @@ def _board(read: dict[str, Any]) -> Board:
         name=read["name"],
         title=read["title"],
         recipe=flash["recipe"],
-        configuration=_fact(flash, "configuration", ""),
-        command=_fact(flash, "command", ""),
-        older_commands={release: _fact(older, release, "") for release in older},
-        avoid=tuple(_fact(flash, "avoid", [])),
-        reset=_fact(flash, "reset", "automatic"),
-        erase_s=seconds(_fact(flash, "erase", "0 s")),
-        modules=tuple(_fact(read["identity"], "module", [])),
-        recovery=tuple(_fact(usb, "recovery", [])),
-        flashing=tuple(_fact(usb, "flashing", [])),
-        booted=tuple(_fact(usb, "booted", [])),
+        configuration=fact(flash, "configuration", ""),
+        command=fact(flash, "command", ""),
+        older_commands={release: fact(older, release, "") for release in older},
+        avoid=tuple(fact(flash, "avoid", [])),
+        reset=fact(flash, "reset", "automatic"),
+        erase_s=seconds(fact(flash, "erase", "0 s")),
+        modules=tuple(fact(read["identity"], "module", [])),
+        recovery=tuple(fact(usb, "recovery", [])),
+        flashing=tuple(fact(usb, "flashing", [])),
+        booted=tuple(fact(usb, "booted", [])),
     )
-
-
-def _fact(table: dict[str, Any], key: str, otherwise: Any) -> Any:
-    """The value of a fact."""
-    return table[key]["value"] if key in table else otherwise
-
-
-def seconds(text: str) -> float:
-    """A duration as board files write it, `"30 s"`."""
-    units = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
-    found = re.fullmatch(r"([0-9.]+) (us|ms|s|min)", text)
-    if not found:
-        raise ValueError(f'`{text}` is not a duration such as "30 s"')
-    return float(found[1]) * units[found[2]]
