@@ -134,12 +134,13 @@ mod tests {
     fn nothing_of_a_robots_configuration_is_taken_that_it_could_feel() {
         let text = "sink = \"udp:127.0.0.1:9\"\n[camera]\nsource = \"v4l2:/dev/video0\"\n[action]\nstart = [0.0, 0.0]\n";
         let robot = Config::parse(text, "robot.toml").expect("is right");
-        let config = harmless(robot, &[0], "joints.csv".into()).expect("is right");
+        let core = Machine::detect().cores[0];
+        let config = harmless(robot, &[core], "joints.csv".into()).expect("is right");
         assert_eq!(config.sink, Some(SinkConfig::Null));
         assert!(!config.real_time.fifo && !config.real_time.lock_memory);
         let sources: Vec<_> = config.sensor.iter().map(|s| s.source.clone()).collect();
         assert_eq!(sources, [SensorAddress::Csv("joints.csv".into())]);
         assert_eq!(config.camera.source, CAMERA.parse().expect("is right"));
-        assert_eq!(config.threads.cores, Some(vec![0]));
+        assert_eq!(config.threads.cores, Some(vec![core]));
     }
 }

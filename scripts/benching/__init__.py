@@ -1,0 +1,1 @@
+"""Measuring a board over ssh; `scripts/bench-on-board` is the command."""
