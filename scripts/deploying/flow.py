@@ -74,7 +74,9 @@ class Deploy:
         self._log.event("leave")
 
     def build(self) -> None:
-        """The binary."""
+        """The binary; and the configuration is one that can be read, with its models at hand."""
+        if self._asked.config is not None:
+            pipeline.models(pipeline.read(self._asked.config))
         self._binary = self._asked.binary or build.compile_for(self._board, self._asked.build, self._log)
         self._log.say(f"  {self._binary}")
 
@@ -133,7 +135,7 @@ class Deploy:
             self._log.warn("package", f"the board's package {old} is newer than {new} and stays")
             return
         with tempfile.TemporaryDirectory(prefix="reflexarc-deploy-") as folder:
-            package = make_package(self._board, self._binary, self._asked.build, Path(folder), self._log)
+            package = self._package(bool(old), Path(folder))
             self._log.say(f"  installing {package.name}" + (f" in place of {old}" if old else ""))
             self._log.event("package", old=old, new=new)
             self._remote.send(package, f"/tmp/{package.name}")
@@ -146,6 +148,14 @@ class Deploy:
                 "the package brings the service, its user and the program that keeps releases",
                 "do there what dpkg asks for, such as apt-get -f install, and deploy again",
             )
+
+    def _package(self, upgrades: bool, folder: Path) -> Path:
+        """The package's own release is what is fallen back on: once a board has one, a deploy does not put an unproven one there."""
+        kept = folder / "factory"
+        kept.mkdir()
+        if upgrades and release.fetch(self._remote, "/usr/lib/reflexarc/factory", kept):
+            return debian.make(self._board, kept, folder)
+        return make_package(self._board, self._binary, self._asked.build, folder, self._log)
 
     def models(self) -> None:
         """Those that the configuration needs and the board lacks."""

@@ -50,7 +50,7 @@ def limit(found: Elf, glibc: str, whose: str) -> None:
         Code.GLIBC,
         f"the binary needs GLIBC_{newest}, and {whose}",
         f"it would not start there: it asks for {', '.join(asked[:_SHOWN]) or 'that version'}{more}",
-        f"build with --zigbuild, which links against glibc {glibc}, or on a machine whose glibc is no newer",
+        f"build with --zigbuild, which links against the board's, or on a machine whose glibc is no newer than {glibc}",
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from remote import Remote
+
 from . import build, pipeline
 from .board import Board
 
@@ -54,6 +56,18 @@ def make(binary: Path, config: Path, board: Board, folder: Path) -> Release:
     for name in files:
         (folder / name).chmod(0o755 if name == "reflexarc" else 0o644)
     return Release(folder, identifier, models, sums)
+
+
+def fetch(remote: Remote, there: str, folder: Path) -> bool:
+    """Brings a release from a board; whether it is whole."""
+    for name in ("release.json", "reflexarc", "pipeline.toml"):
+        if remote.fetch(f"{there}/{name}", folder / name).code != 0:
+            return False
+    try:
+        listing = json.loads((folder / "release.json").read_text(encoding="utf-8"))
+        return all(sha256(folder / name) == total for name, total in listing["files"].items())
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def identify(files: Mapping[str, str], models: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 keeps releases and stand-ins for systemd's programs.
 """
 
+import atexit
 import os
 import shutil
 import signal
@@ -43,7 +44,7 @@ def stand_in(edition: str = "1") -> Path:
     if shutil.which("cc") is None:
         skip("there is no C compiler, and a release needs a binary")
     folder = tempfile.mkdtemp(prefix="deploy-test-binary-")
-    unittest.addModuleCleanup(shutil.rmtree, folder)
+    atexit.register(shutil.rmtree, folder)
     path = Path(folder) / f"reflexarc-{edition}"
     command = ["cc", "-O1", f'-DEDITION="{edition}"', "-o", str(path), str(HERE / "stand_in.c")]
     subprocess.run(command, check=True)
@@ -115,8 +116,8 @@ class DeployTest(unittest.TestCase):
             self.assertEqual(self.tool("blob", made.sums[name], input=path.read_bytes()), 0, self.said)
         self.assertEqual(self.tool("add", made.identifier, input=release_tool._tar(made)), 0, self.said)
 
-    def try_it(self, made: release.Release) -> int:
-        return self.tool("try", made.identifier, "--ready-seconds", "1", "--trial-seconds", "0", "--token", "t")
+    def try_it(self, made: release.Release, ready_seconds: str = "20") -> int:
+        return self.tool("try", made.identifier, "--ready-seconds", ready_seconds, "--trial-seconds", "0", "--token", "t")
 
     def reboot(self, starts: bool = True) -> None:
         """The machine starts anew: another boot id, no process; then what its units do."""
@@ -160,7 +161,7 @@ class DeployTest(unittest.TestCase):
 
                 # The log's terminal is chosen when the class is made, before anything is redirected.
                 Log.__init__.__defaults__ = (said,)
-                code = cli.main([BOARD, "robot", "--ready-seconds", "1", "--trial-seconds", "1", *words])
+                code = cli.main([BOARD, "robot", "--ready-seconds", "20", "--trial-seconds", "1", *words])
         finally:
             signal.signal(signal.SIGTERM, old)
             os.environ.clear()

@@ -34,6 +34,17 @@ class Deploys(DeployTest):
             stages, ["build", "gate", "connect", "identify", "setup", "models", "copy", "check", "try", "report"]
         )
 
+    def test_an_older_service_is_brought_up_to_date_and_keeps_what_is_fallen_back_on(self) -> None:
+        self.install()
+        (self.root / "usr/lib/reflexarc/packaging.sha256").write_text("of an older one\n")
+        (self.state / "version").write_text("0.0.1")
+        factory = self.root / "usr/lib/reflexarc/factory"
+        before = _tree(factory)
+        self.assertEqual(self.bring("crash"), Code.CRASHED.exit_code, self.said)
+        self.assertIn("in place of 0.0.1", self.said)
+        self.assertEqual(_tree(factory), before)
+        self.assert_runs("factory")
+
     def test_the_same_release_again_is_nothing_to_do(self) -> None:
         self.install()
         self.assertEqual(self.bring(), 0, self.said)
@@ -71,7 +82,7 @@ class Deploys(DeployTest):
             ("fails-check", Code.CHECK),
         ):
             with self.subTest(behaviour):
-                self.assertEqual(self.bring(behaviour, "2"), code.exit_code, self.said)
+                self.assertEqual(self.bring(behaviour, "2", "--ready-seconds", "3"), code.exit_code, self.said)
                 for word in (code.title, "why: ", "fix: "):
                     self.assertIn(word, self.said)
                 self.assert_runs(old)
@@ -97,6 +108,14 @@ class Deploys(DeployTest):
     def test_a_first_release_has_nothing_before_it(self) -> None:
         self.install()
         self.assertEqual(self.deploy("--rollback"), Code.NOTHING_BEFORE.exit_code, self.said)
+
+    def test_a_configuration_that_cannot_be_read_is_refused_before_anybody_is_asked(self) -> None:
+        for name, text in (("none", None), ("broken", "[camera\n")):
+            path = self.folder / f"{name}.toml"
+            if text is not None:
+                path.write_text(text)
+            self.assertEqual(self.deploy("--binary", str(stand_in()), "--config", str(path)), Code.CONFIG.exit_code, self.said)
+        self.assertEqual(self.commands(), "")
 
     def test_two_deploys_at_once(self) -> None:
         self.install()

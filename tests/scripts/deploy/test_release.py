@@ -61,7 +61,7 @@ class Trials(DeployTest):
             with self.subTest(behaviour):
                 bad = self.make(behaviour)
                 self.add(bad)
-                self.assertEqual(self.try_it(bad), code, self.said)
+                self.assertEqual(self.try_it(bad, "3"), code, self.said)
                 self.assert_runs(good.identifier)
                 found = self.outcome()
                 self.assertEqual((found.result, found.back, found.token), (result, good.identifier, "t"))
@@ -72,7 +72,7 @@ class Trials(DeployTest):
         self.add(bad)
         factory = self.root / "usr/lib/reflexarc/factory/pipeline.toml"
         factory.write_text(factory.read_text().replace("good", "never-ready"))
-        self.assertEqual(self.try_it(bad), NOT_BACK, self.said)
+        self.assertEqual(self.try_it(bad, "3"), NOT_BACK, self.said)
         self.assertEqual(self.current, "factory")
         self.assertEqual(self.outcome().back, "failed")
 
@@ -82,7 +82,7 @@ class Trials(DeployTest):
         for made in (first, second):
             self.add(made)
             self.assertEqual(self.try_it(made), 0, self.said)
-        times = ("--ready-seconds", "1", "--trial-seconds", "0")
+        times = ("--ready-seconds", "20", "--trial-seconds", "0")
         self.assertEqual(self.tool("rollback", *times), 0, self.said)
         self.assert_runs(first.identifier)
         self.assertEqual(self.tool("rollback", *times), 0, self.said)
@@ -280,7 +280,7 @@ class PowerCuts(DeployTest):
 
     def test_while_a_release_is_tried(self) -> None:
         self.add(self.new)
-        words = ("try", self.new.identifier, "--ready-seconds", "1", "--trial-seconds", "0")
+        words = ("try", self.new.identifier, "--ready-seconds", "20", "--trial-seconds", "0")
         found = self.all_cuts(*words)
         self.assertGreater(len(found), 20)
         # The old one until a certain moment, from there on the new.
@@ -291,7 +291,7 @@ class PowerCuts(DeployTest):
     def test_while_it_goes_back(self) -> None:
         bad = self.make("crash")
         self.add(bad)
-        found = self.all_cuts("try", bad.identifier, "--ready-seconds", "1", "--trial-seconds", "0")
+        found = self.all_cuts("try", bad.identifier, "--ready-seconds", "20", "--trial-seconds", "0")
         self.assertEqual(set(found), {self.old.identifier})
 
     def test_while_a_release_is_added(self) -> None:
@@ -309,13 +309,14 @@ class PowerCuts(DeployTest):
                 self.assertEqual([path for path in self.base.iterdir() if path.name.startswith(".incoming")], [])
             if not was_cut:
                 break
+        self.assertGreater(at, 10)
         self.assertEqual(self.tool("verify", self.new.identifier), 0, self.said)
 
     def test_at_random_moments(self) -> None:
         self.add(self.new)
         dice = random.Random(11)
         tool = [str(self.root / "usr/lib/reflexarc/release"), "--root", str(self.root)]
-        words = [*tool, "try", self.new.identifier, "--ready-seconds", "1", "--trial-seconds", "0"]
+        words = [*tool, "try", self.new.identifier, "--ready-seconds", "20", "--trial-seconds", "0"]
         for _ in range(20):
             self.start_over()
             with subprocess.Popen(
