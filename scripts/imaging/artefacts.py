@@ -11,7 +11,7 @@ from .reason import Code, Refusal
 
 def publish(image: Path, manifest: dict[str, Any]) -> list[Path]:
     """Writes `.img.zst`, `.img.bmap`, `.img.zst.sha256` and `.manifest.json` beside the image, which stays."""
-    # What is zero is a hole, wherever the file system that made it put its holes: the block map must not depend on that.
+    # What is zero is a hole, wherever the file system that made it put its holes: the block map must not tell of that.
     host.must(Code.OUTPUT, ["fallocate", "--dig-holes", str(image)])
     compressed = image.with_name(image.name + ".zst")
     bmap = image.with_name(image.name + ".bmap")
@@ -23,10 +23,17 @@ def publish(image: Path, manifest: dict[str, Any]) -> list[Path]:
     whole, packed = sha256(image), sha256(compressed)
     try:
         sums.write_text(f"{packed}  {compressed.name}\n{whole}  {image.name}\n", encoding="utf-8")
-        manifest = manifest | {"image": {"name": image.name, "bytes": image.stat().st_size, "sha256": whole, "compressed_sha256": packed}}
+        manifest = manifest | {
+            "image": {"name": image.name, "bytes": image.stat().st_size, "sha256": whole, "compressed_sha256": packed}
+        }
         listed.write_text(as_json(manifest), encoding="utf-8")
     except OSError as error:
-        raise Refusal(Code.OUTPUT, f"{error.filename} cannot be written: {error.strerror}", "an image without its checksum is not flashed", "make room, or name another folder with --out") from error  # fmt: skip
+        raise Refusal(
+            Code.OUTPUT,
+            f"{error.filename} cannot be written: {error.strerror}",
+            "an image without its checksum is not flashed",
+            "make room, or name another folder with --out",
+        ) from error
     return [compressed, bmap, sums, listed]
 
 

@@ -35,7 +35,13 @@ def main(words: list[str]) -> int:
         return Code.INTERRUPTED.exit_code
     except Exception as error:
         traceback.print_exc()
-        _say(f"\nimage: {Refusal(Code.UNFORESEEN, f'{type(error).__name__}: {error}', 'it is a mistake of this program, or this machine does something that it does not know', 'please report it, with the lines above')}")  # fmt: skip
+        unforeseen = Refusal(
+            Code.UNFORESEEN,
+            f"{type(error).__name__}: {error}",
+            "it is a mistake of this program, or this machine does something that it does not know",
+            "please report it, with the lines above",
+        )
+        _say(f"\nimage: {unforeseen}")
         return Code.UNFORESEEN.exit_code
 
 
@@ -45,13 +51,24 @@ def make(asked: Options) -> None:
     epoch = _epoch(asked)
     jetson_board = board.recipe == "l4t-initrd"
     if not jetson_board and board.boot not in ("grub", "qemu-append", "rpi-cmdline"):
-        raise Refusal(Code.RECIPE, f"no image is made for {board.title}", f"its boot file is that of `{board.boot}`, whose vendor's system has the drivers for it", f"take the vendor's or Armbian's image, write it with `scripts/flash {board.name}`, and bring reflexarc with `scripts/deploy {board.name} HOST`")  # fmt: skip
+        raise Refusal(
+            Code.RECIPE,
+            f"no image is made for {board.title}",
+            f"its boot file is that of `{board.boot}`, whose vendor's system has the drivers for it",
+            f"take the vendor's or Armbian's image, write it with `scripts/flash {board.name}`, and bring reflexarc with "
+            f"`scripts/deploy {board.name} HOST`",
+        )
     if not asked.ssh_key and not jetson_board:
         _say("  warning: no --ssh-key: nobody can log in until firstboot.conf on the first partition brings one")
     host.check(board)
     package = asked.package or _package(board)
     if not package.is_file():
-        raise Refusal(Code.PACKAGE, f"there is no {package}", "it brings reflexarc and its service", f"make it with scripts/package {board.name}")  # fmt: skip
+        raise Refusal(
+            Code.PACKAGE,
+            f"there is no {package}",
+            "it brings reflexarc and its service",
+            f"make it with scripts/package {board.name}",
+        )
     if jetson_board:
         jetson.prepare(board, asked, package, epoch, _say)
         return
@@ -68,7 +85,9 @@ def _build(board: Board, asked: Options, package: Path, epoch: int, work: Path) 
     known = disk.identity(board.name, epoch)
     arguments = jetson.isolation(board, asked)
     raspberry_board = board.boot == "rpi-cmdline"
-    kernel = raspberry.packages(board, asked) if raspberry_board else (*board.kernels[rootfs.SUITE], *grub.packages(board))
+    kernel = (
+        raspberry.packages(board, asked) if raspberry_board else (*board.kernels[rootfs.SUITE], *grub.packages(board))
+    )
 
     _say(f"installing Debian {rootfs.SUITE} for {board.architecture} with {kernel[0]}")
     root = rootfs.bootstrap(board, asked, kernel, work / "root", epoch)
@@ -122,7 +141,9 @@ _FIRSTBOOT = """\
 """
 
 
-def _about(board: Board, asked: Options, root: rootfs.Root, package: Path, epoch: int, arguments: list[str]) -> dict[str, Any]:
+def _about(
+    board: Board, asked: Options, root: rootfs.Root, package: Path, epoch: int, arguments: list[str]
+) -> dict[str, Any]:
     """What is in the image. No mirror's address: the same packages make the same image wherever they come from."""
     commit = host.run(["git", "-C", str(REPOSITORY), "rev-parse", "HEAD"], quiet=True).stdout.decode().strip()
     about = {
@@ -138,7 +159,10 @@ def _about(board: Board, asked: Options, root: rootfs.Root, package: Path, epoch
         "reflexarc": {"package": package.name, "sha256": artefacts.sha256(package)},
         "packages": root.packages(),
     }
-    root.write("usr/share/reflexarc/image.json", artefacts.as_json({key: value for key, value in about.items() if key != "packages"}))
+    root.write(
+        "usr/share/reflexarc/image.json",
+        artefacts.as_json({key: value for key, value in about.items() if key != "packages"}),
+    )
     return about
 
 
@@ -155,10 +179,17 @@ def _epoch(asked: Options) -> int:
 def _package(board: Board) -> Path:
     """Has the package made."""
     _say("making reflexarc's package")
-    done = subprocess.run([sys.executable, str(REPOSITORY / "scripts/package"), board.name], stdout=subprocess.PIPE, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "scripts/package"), board.name], stdout=subprocess.PIPE, check=False
+    )
     lines = done.stdout.decode().split()
     if done.returncode != 0 or not lines:
-        raise Refusal(Code.PACKAGE, f"scripts/package {board.name} failed ({done.returncode})", "the image carries the package", "see above")  # fmt: skip
+        raise Refusal(
+            Code.PACKAGE,
+            f"scripts/package {board.name} failed ({done.returncode})",
+            "the image carries the package",
+            "see above",
+        )
     return Path(lines[-1])
 
 

@@ -62,7 +62,12 @@ def make(path: Path, layout: Layout, known: Identity, boot: Path, root: Path, si
     wanted = content + content // 16 + 256 * MIB
     root_size = (size - FIRST - layout.boot_size - end if size else wanted) // MIB * MIB
     if root_size < content + content // 16:
-        raise Refusal(Code.TOO_SMALL, f"{size // MIB} MiB do not hold a system of {content // MIB} MiB and its boot partition", "the file system would be full", f"give --size {(content + content // 8 + layout.boot_size) // MIB + 64}M or more, or none")  # fmt: skip
+        raise Refusal(
+            Code.TOO_SMALL,
+            f"{size // MIB} MiB do not hold a system of {content // MIB} MiB and its boot partition",
+            "the file system would be full",
+            f"give --size {(content + content // 8 + layout.boot_size) // MIB + 64}M or more, or none",
+        )
     try:
         _fat(boot_image, layout, boot, environment)
         _ext4(root_image, known, root, root_size, environment)
@@ -75,17 +80,25 @@ def make(path: Path, layout: Layout, known: Identity, boot: Path, root: Path, si
 
 def _content(root: Path) -> int:
     """What the files take in blocks of 4 KiB."""
-    return sum(-(-found.lstat().st_size // 4096) * 4096 + 256 for found in root.rglob("*") if not found.is_dir() or found.is_symlink())
+    return sum(
+        -(-found.lstat().st_size // 4096) * 4096 + 256
+        for found in root.rglob("*")
+        if not found.is_dir() or found.is_symlink()
+    )
 
 
 def _fat(path: Path, layout: Layout, folder: Path, environment: dict[str, str]) -> None:
     path.unlink(missing_ok=True)
     with path.open("wb") as file:
         file.truncate(layout.boot_size)
-    host.must(Code.FILE_SYSTEM, ["mkfs.vfat", "-F", "32", "-n", layout.boot_name, "--invariant", str(path)], env=environment)  # fmt: skip
+    host.must(
+        Code.FILE_SYSTEM, ["mkfs.vfat", "-F", "32", "-n", layout.boot_name, "--invariant", str(path)], env=environment
+    )
     for item in sorted(folder.iterdir()):
         # -m: the files' own times, which are the image's.
-        host.must(Code.FILE_SYSTEM, ["mcopy", "-i", str(path), "-s", "-m", "-p", "-Q", str(item), "::/"], env=environment)
+        host.must(
+            Code.FILE_SYSTEM, ["mcopy", "-i", str(path), "-s", "-m", "-p", "-Q", str(item), "::/"], env=environment
+        )
 
 
 def _ext4(path: Path, known: Identity, folder: Path, size: int, environment: dict[str, str]) -> None:
@@ -95,7 +108,8 @@ def _ext4(path: Path, known: Identity, folder: Path, size: int, environment: dic
         [
             "mke2fs", "-q", "-t", "ext4", "-L", "reflexarc-root", "-U", known.root, "-m", "1", "-d", str(folder),
             # Without the two newest features, which older GRUBs cannot read.
-            "-O", "^metadata_csum_seed,^orphan_file", "-E", f"hash_seed={known.root},lazy_itable_init=0,lazy_journal_init=0",
+            "-O", "^metadata_csum_seed,^orphan_file",
+            "-E", f"hash_seed={known.root},lazy_itable_init=0,lazy_journal_init=0",
             str(path), f"{size // 1024}k",
         ],
         env=environment,
@@ -105,7 +119,7 @@ def _ext4(path: Path, known: Identity, folder: Path, size: int, environment: dic
 def _set_times(path: Path, epoch: int) -> None:
     """mke2fs takes the times of change and of access from the folder's files, where they tell of this run."""
     listed = host.must(Code.FILE_SYSTEM, ["dumpe2fs", str(path)]).decode()
-    count = int(re.search(r"^Inode count: +(\d+)", listed, re.MULTILINE)[1])
+    count = int(listed.partition("Inode count:")[2].split()[0])
     free: set[int] = set()
     for found in re.finditer(r"^  Free inodes: (.*)$", listed, re.MULTILINE):
         for words in found[1].split(", "):
@@ -113,7 +127,11 @@ def _set_times(path: Path, epoch: int) -> None:
             if first:
                 free.update(range(int(first), int(last or first) + 1))
     used = (number for number in range(1, count + 1) if number not in free)
-    script = "".join(f"sif <{number}> {time} @{epoch}\nsif <{number}> {time}_extra 0\n" for number in used for time in ("ctime", "atime"))
+    script = "".join(
+        f"sif <{number}> {time} @{epoch}\nsif <{number}> {time}_extra 0\n"
+        for number in used
+        for time in ("ctime", "atime")
+    )
     host.must(Code.FILE_SYSTEM, ["debugfs", "-w", "-f", "-", str(path)], feed=script.encode())
 
 
@@ -127,7 +145,8 @@ def _assemble(path: Path, layout: Layout, known: Identity, boot: Path, root: Pat
         table = (
             f"label: gpt\nlabel-id: {known.disk}\nfirst-lba: 34\nunit: sectors\n"
             f"start={boot_at}, size={boot_size // SECTOR}, type={ESP_TYPE}, uuid={known.boot_partition}, name=boot\n"
-            f"start={root_at}, size={root_size // SECTOR}, type={layout.root_type}, uuid={known.root_partition}, name=root\n"
+            f"start={root_at}, size={root_size // SECTOR}, type={layout.root_type}, uuid={known.root_partition}, "
+            "name=root\n"
         )
     else:
         table = (

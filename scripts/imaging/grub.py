@@ -9,7 +9,10 @@ from .reason import Code, Refusal
 from .rootfs import Root
 
 # Removable media: what UEFI starts where nothing else is set up.
-_LOADERS = {"arm64": ("grub-efi-arm64-signed", "arm64-efi-signed/grubaa64.efi.signed", "BOOTAA64.EFI"), "amd64": ("grub-efi-amd64-signed", "x86_64-efi-signed/grubx64.efi.signed", "BOOTX64.EFI")}  # fmt: skip
+_LOADERS = {
+    "arm64": ("grub-efi-arm64-signed", "arm64-efi-signed/grubaa64.efi.signed", "BOOTAA64.EFI"),
+    "amd64": ("grub-efi-amd64-signed", "x86_64-efi-signed/grubx64.efi.signed", "BOOTX64.EFI"),
+}
 
 # What the emulated board boots from and with; other machines get all drivers.
 _EMULATED = ("usb-storage", "uas", "xhci-pci", "xhci-hcd", "sd_mod", "virtio_pci", "virtio_blk", "virtio_scsi", "ext4")
@@ -37,24 +40,43 @@ def prepare(board: Board, root: Root, boot: Path, known: Identity, arguments: li
     root.lay("grub")
     consoles = ["console=tty0", "console=ttyS0,115200"] if board.architecture == "amd64" else []
     common = [*consoles, "quiet", "loglevel=3", "fsck.repair=yes"]
-    root.write("etc/fstab", f"UUID={known.root} / ext4 errors=remount-ro,x-systemd.growfs 0 1\nPARTUUID={known.boot_partition} /boot/efi vfat umask=0077,nofail 0 2\n")  # fmt: skip
+    root.write(
+        "etc/fstab",
+        f"UUID={known.root} / ext4 errors=remount-ro,x-systemd.growfs 0 1\n"
+        f"PARTUUID={known.boot_partition} /boot/efi vfat umask=0077,nofail 0 2\n",
+    )
     (root.path / "boot/efi").mkdir(exist_ok=True)
-    root.write("etc/default/grub", f'# update-grub reads this file, then those in grub.d/.\nGRUB_DEFAULT=0\nGRUB_TIMEOUT=2\nGRUB_DISTRIBUTOR=reflexarc\nGRUB_CMDLINE_LINUX_DEFAULT=""\nGRUB_CMDLINE_LINUX="{" ".join(common)}"\n')  # fmt: skip
+    root.write(
+        "etc/default/grub",
+        "# update-grub reads this file, then those in grub.d/.\n"
+        "GRUB_DEFAULT=0\nGRUB_TIMEOUT=2\nGRUB_DISTRIBUTOR=reflexarc\n"
+        f'GRUB_CMDLINE_LINUX_DEFAULT=""\nGRUB_CMDLINE_LINUX="{" ".join(common)}"\n',
+    )
     if arguments:
-        root.write("etc/default/grub.d/reflexarc.cfg", f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {" ".join(arguments)}"\n')
+        root.write(
+            "etc/default/grub.d/reflexarc.cfg", f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {" ".join(arguments)}"\n'
+        )
     version = root.kernel()
     root.write("boot/grub/grub.cfg", _menu(version, known, common, arguments))
 
     _, loader, name = _LOADERS[board.architecture]
     signed = root.path / "usr/lib/grub" / loader
     if not signed.is_file():
-        raise Refusal(Code.KERNEL, f"the system has no /usr/lib/grub/{loader}", "the firmware starts it", "is the package of that name in the archive given by --mirror?")  # fmt: skip
+        raise Refusal(
+            Code.KERNEL,
+            f"the system has no /usr/lib/grub/{loader}",
+            "the firmware starts it",
+            "is the package of that name in the archive given by --mirror?",
+        )
     place = boot / "EFI/BOOT"
     place.mkdir(parents=True)
     shutil.copyfile(signed, place / name)
     # The signed GRUB looks here and nowhere else.
     (boot / "EFI/debian").mkdir()
-    (boot / "EFI/debian/grub.cfg").write_text(f"search.fs_uuid {known.root} root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n", encoding="utf-8")  # fmt: skip
+    (boot / "EFI/debian/grub.cfg").write_text(
+        f"search.fs_uuid {known.root} root\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n",
+        encoding="utf-8",
+    )
 
 
 def _menu(version: str, known: Identity, common: list[str], arguments: list[str]) -> str:
@@ -62,7 +84,9 @@ def _menu(version: str, known: Identity, common: list[str], arguments: list[str]
 
     def entry(title: str, words: list[str]) -> str:
         line = " ".join([f"root=UUID={known.root}", "ro", *words])
-        return f'menuentry "{title}" {{\n  linux /boot/vmlinuz-{version} {line}\n  initrd /boot/initrd.img-{version}\n}}\n'
+        return (
+            f'menuentry "{title}" {{\n  linux /boot/vmlinuz-{version} {line}\n  initrd /boot/initrd.img-{version}\n}}\n'
+        )
 
     head = f"set default=0\nset timeout=2\nsearch --no-floppy --fs-uuid --set=root {known.root}\n"
     if not arguments:

@@ -74,7 +74,9 @@ def _foreign(wanted: str) -> None:
     """Lets the kernel run the board's programs through QEMU. What is registered already is left alone if it works."""
     emulator = _EMULATORS.get(wanted)
     if emulator is None or wanted not in _ELF:
-        raise _no_emulation(wanted, f"no emulator of {wanted} is known to this program", "make the image on such a machine")
+        raise _no_emulation(
+            wanted, f"no emulator of {wanted} is known to this program", "make the image on such a machine"
+        )
     _need({emulator: "qemu-user-static", "arch-test": "arch-test"})
     if run(["arch-test", wanted], quiet=True).returncode == 0 and _opened_early():
         return
@@ -87,7 +89,11 @@ def _foreign(wanted: str) -> None:
         (BINFMT / "register").write_bytes(line)
     except OSError as error:
         if not isinstance(error, FileExistsError):
-            raise _no_emulation(wanted, f"binfmt_misc refuses: {error.strerror}", "make the image on a machine (not in a container without rights) that has binfmt_misc, or on the board's own processor") from error  # fmt: skip
+            raise _no_emulation(
+                wanted,
+                f"binfmt_misc refuses: {error.strerror}",
+                "make the image where binfmt_misc is allowed (not in a plain container), or on the board's own processor",
+            ) from error
     if run(["arch-test", wanted], quiet=True).returncode != 0:
         raise _no_emulation(wanted, "an emulator is registered and does not run them", "see what `arch-test -v` says")
 
@@ -102,15 +108,31 @@ def _opened_early() -> bool:
 
 
 def _no_emulation(wanted: str, why: str, fix: str) -> Refusal:
-    return Refusal(Code.FOREIGN, f"programs for {wanted} do not run on this machine: {why}", "the packages of the system run programs while they are installed", fix)  # fmt: skip
+    return Refusal(
+        Code.FOREIGN,
+        f"programs for {wanted} do not run on this machine: {why}",
+        "the packages of the system run programs while they are installed",
+        fix,
+    )
 
 
-def run(command: list[str], *, quiet: bool = False, env: dict[str, str] | None = None, feed: bytes | None = None) -> subprocess.CompletedProcess[bytes]:  # fmt: skip
+def run(
+    command: list[str], *, quiet: bool = False, env: dict[str, str] | None = None, feed: bytes | None = None
+) -> subprocess.CompletedProcess[bytes]:
     """Runs a command; what it says is kept for a refusal unless it is shown."""
     command = [which(command[0]) or command[0], *command[1:]]
-    environment = os.environ | {"LC_ALL": "C.UTF-8", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"} | (env or {})
+    environment = (
+        os.environ | {"LC_ALL": "C.UTF-8", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"} | (env or {})
+    )
     if quiet:
-        return subprocess.run(command, input=feed, stdin=None if feed is not None else subprocess.DEVNULL, capture_output=True, env=environment, check=False)  # fmt: skip
+        return subprocess.run(
+            command,
+            input=feed,
+            stdin=None if feed is not None else subprocess.DEVNULL,
+            capture_output=True,
+            env=environment,
+            check=False,
+        )
     return subprocess.run(command, input=feed, env=environment, check=False)
 
 

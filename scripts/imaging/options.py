@@ -50,20 +50,54 @@ def parse(words: list[str]) -> Options:
     )
     add = parser.add_argument
     add("board", metavar="BOARD", help="a folder below boards/, see the end")
-    add("--ssh-key", type=Path, metavar="FILE", help="the public key that may log in; without one, firstboot.conf must bring it")
-    add("--user", default="robot", type=_user, metavar="NAME", help="who logs in and may become root (now: %(default)s)")
+    add(
+        "--ssh-key",
+        type=Path,
+        metavar="FILE",
+        help="the public key that may log in; without one, firstboot.conf must bring it",
+    )
+    add(
+        "--user", default="robot", type=_user, metavar="NAME", help="who logs in and may become root (now: %(default)s)"
+    )
     add("--hostname", type=_hostname, metavar="NAME", help="the machine's name [default: the board's]")
-    add("--isolate", type=_cores, metavar="CORES", help="such as 2-3, in place of the board file's isolated cores; `none` for none")
+    add(
+        "--isolate",
+        type=_cores,
+        metavar="CORES",
+        help="such as 2-3, in place of the board file's isolated cores; `none` for none",
+    )
     add("--package", type=Path, metavar="DEB", help="reflexarc's Debian package [default: made by scripts/package]")
-    add("--out", type=Path, default=Path("target/images"), metavar="DIR", help="where the image goes (now: %(default)s)")
-    add("--size", type=_size, metavar="SIZE", help="of the whole image, such as 2G [default: what is in it, and 256 MiB]")
-    add("--mirror", default="", metavar="URL", help="where Debian's packages are fetched [default: where this machine's apt does]")
+    add(
+        "--out", type=Path, default=Path("target/images"), metavar="DIR", help="where the image goes (now: %(default)s)"
+    )
+    add(
+        "--size",
+        type=_size,
+        metavar="SIZE",
+        help="of the whole image, such as 2G [default: what is in it, and 256 MiB]",
+    )
+    add(
+        "--mirror",
+        default="",
+        metavar="URL",
+        help="where Debian's packages are fetched [default: where this machine's apt does]",
+    )
     add("--archive", default="http://deb.debian.org/debian", metavar="URL",
         help="what apt on the board will use (now: %(default)s)")  # fmt: skip
     add("--repository-key", type=Path, metavar="FILE",
         help="Raspberry Pi: the key of archive.raspberrypi.com; without it Debian's own kernel is used")  # fmt: skip
-    add("--epoch", type=int, metavar="SECONDS", help="the time of all files [default: SOURCE_DATE_EPOCH, else that of the commit]")
-    add("--bsp", type=Path, metavar="DIR", help="Jetson: NVIDIA's Linux_for_Tegra, with the sample root file system in rootfs/")
+    add(
+        "--epoch",
+        type=int,
+        metavar="SECONDS",
+        help="the time of all files [default: SOURCE_DATE_EPOCH, else that of the commit]",
+    )
+    add(
+        "--bsp",
+        type=Path,
+        metavar="DIR",
+        help="Jetson: NVIDIA's Linux_for_Tegra, with the sample root file system in rootfs/",
+    )
     add("--accept-license", action="store_true", help="Jetson: you have read and accept NVIDIA's licence")
     read = parser.parse_args(words)
     return Options(
@@ -87,7 +121,9 @@ def parse(words: list[str]) -> Options:
 def _user(text: str) -> str:
     # What Debian's adduser takes.
     if not re.fullmatch(r"[a-z][-a-z0-9_]{0,30}", text) or text in ("root", "reflexarc"):
-        raise argparse.ArgumentTypeError(f"`{text}` is no name of a user: small letters, digits, - and _, not root or reflexarc")
+        raise argparse.ArgumentTypeError(
+            f"`{text}` is no name of a user: small letters, digits, - and _, not root or reflexarc"
+        )
     return text
 
 

@@ -44,7 +44,11 @@ def layout() -> Layout:
 def prepare(root: Root, boot: Path, known: Identity, arguments: list[str]) -> None:
     """Fills the FAT partition's folder, and writes what mounts it."""
     root.lay("raspberry")
-    root.write("etc/fstab", f"PARTUUID={known.disk[:8]}-02 / ext4 errors=remount-ro,x-systemd.growfs 0 1\nPARTUUID={known.disk[:8]}-01 /boot/firmware vfat umask=0077,nofail 0 2\n")  # fmt: skip
+    root.write(
+        "etc/fstab",
+        f"PARTUUID={known.disk[:8]}-02 / ext4 errors=remount-ro,x-systemd.growfs 0 1\n"
+        f"PARTUUID={known.disk[:8]}-01 /boot/firmware vfat umask=0077,nofail 0 2\n",
+    )
     mounted = root.path / "boot/firmware"
     mounted.mkdir(exist_ok=True)
     # What Raspberry Pi's packages put there while they were installed.
@@ -56,7 +60,17 @@ def prepare(root: Root, boot: Path, known: Identity, arguments: list[str]) -> No
     shutil.copyfile(root.path / f"boot/initrd.img-{version}", boot / INITRAMFS)
     _device_trees(root, boot, version)
     (boot / "config.txt").write_text(_CONFIG, encoding="utf-8")
-    line = ["console=serial0,115200", "console=tty1", f"root=PARTUUID={known.disk[:8]}-02", "rootfstype=ext4", "rootwait", "fsck.repair=yes", "quiet", "loglevel=3", *arguments]  # fmt: skip
+    line = [
+        "console=serial0,115200",
+        "console=tty1",
+        f"root=PARTUUID={known.disk[:8]}-02",
+        "rootfstype=ext4",
+        "rootwait",
+        "fsck.repair=yes",
+        "quiet",
+        "loglevel=3",
+        *arguments,
+    ]
     (boot / "cmdline.txt").write_text(" ".join(line) + "\n", encoding="utf-8")
 
 
@@ -65,6 +79,11 @@ def _device_trees(root: Root, boot: Path, version: str) -> None:
         return
     found = sorted((root.path / f"usr/lib/linux-image-{version}/broadcom").glob("bcm2712*.dtb"))
     if not found:
-        raise Refusal(Code.KERNEL, f"the kernel {version} has no device tree of a Raspberry Pi 5", "the firmware would not start it", "give the key of Raspberry Pi's archive with --repository-key, or a mirror with a newer kernel")  # fmt: skip
+        raise Refusal(
+            Code.KERNEL,
+            f"the kernel {version} has no device tree of a Raspberry Pi 5",
+            "the firmware would not start it",
+            "give the key of Raspberry Pi's archive with --repository-key, or a mirror with a newer kernel",
+        )
     for path in found:
         shutil.copyfile(path, boot / path.name)

@@ -25,8 +25,11 @@ PACKAGES = (
 # What `reflexarc bench` measures the machine with, and what tells of a camera's plug.
 MEASURING = ("rt-tests", "rtla", "stress-ng", "usbutils")
 
-# Read by nobody on a board; a third of a small system.
-EXCLUDED = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*")
+# Read by nobody on a board; and the compiler of Mesa's software renderer, which only one load of stress-ng would start.
+EXCLUDED = (
+    "/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*", "/usr/share/lintian/*",
+    "/usr/lib/*/libLLVM*", "/usr/lib/*/libgallium*", "/usr/lib/*/libz3*",
+)  # fmt: skip
 
 # Made by installing, different each time, and made again on the board when they are needed.
 TRACES = (
@@ -77,7 +80,12 @@ class Root:
         """The version of the one kernel in it."""
         versions = sorted(path.name for path in (self.path / "usr/lib/modules").glob("*") if (path / "kernel").is_dir())
         if len(versions) != 1:
-            raise Refusal(Code.KERNEL, f"the system has these kernels: {', '.join(versions) or 'none'}", "which of them boots would be a matter of luck", "see `kernel.packages` in the board file")  # fmt: skip
+            raise Refusal(
+                Code.KERNEL,
+                f"the system has these kernels: {', '.join(versions) or 'none'}",
+                "which of them boots would be a matter of luck",
+                "see `kernel.packages` in the board file",
+            )
         return versions[0]
 
     def packages(self) -> dict[str, str]:
@@ -90,23 +98,38 @@ def bootstrap(board: Board, options: Options, extra: tuple[str, ...], path: Path
     """Installs Debian with the board's real-time kernel into an empty folder."""
     mirror = options.mirror or _mirror()
     command = [
-        "mmdebstrap", "--mode=root", "--variant=minbase", f"--architectures={board.architecture}", "--format=directory",
-        f"--include={','.join((*PACKAGES, *MEASURING, *extra))}", "--aptopt=Apt::Install-Recommends \"false\"",
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=minbase",
+        f"--architectures={board.architecture}",
+        "--format=directory",
+        f"--include={','.join((*PACKAGES, *MEASURING, *extra))}",
+        '--aptopt=Apt::Install-Recommends "false"',
         # One initramfs at the end: under an emulator each takes minutes, and packages would ask for several.
         '--essential-hook=mkdir -p "$1/etc/initramfs-tools" && echo update_initramfs=no > "$1/etc/initramfs-tools/update-initramfs.conf"',
-        *(f"--dpkgopt=path-exclude={excluded}" for excluded in EXCLUDED), "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        *(f"--dpkgopt=path-exclude={excluded}" for excluded in EXCLUDED),
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
         # The hook's file is one of a package, which would ask whose to keep.
         "--dpkgopt=force-confold",
-        SUITE, str(path), *_sources(mirror, board, options),
-    ]  # fmt: skip
+        SUITE,
+        str(path),
+        *_sources(mirror, board, options),
+    ]
     # Beside the image, not in the folder that goes away with a failure.
     log = path.parent.parent / f"{board.name}.mmdebstrap.log"
     with log.open("wb") as file:
         program = host.which(command[0]) or command[0]
-        environment = os.environ | {"SOURCE_DATE_EPOCH": str(epoch), "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"}
-        done = subprocess.run([program, *command[1:]], stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, check=False)  # fmt: skip
+        environment = os.environ | {
+            "SOURCE_DATE_EPOCH": str(epoch),
+            "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin",
+        }
+        done = subprocess.run(
+            [program, *command[1:]], stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, check=False
+        )
     if done.returncode != 0:
-        said = [line for line in log.read_text("utf-8", "replace").splitlines() if line.startswith(("E:", "W:", "dpkg"))]
+        said = [
+            line for line in log.read_text("utf-8", "replace").splitlines() if line.startswith(("E:", "W:", "dpkg"))
+        ]
         raise Refusal(
             Code.BOOTSTRAP,
             f"mmdebstrap failed ({done.returncode}): {' | '.join(said[-3:])}",
@@ -119,18 +142,27 @@ def bootstrap(board: Board, options: Options, extra: tuple[str, ...], path: Path
 def _sources(mirror: str, board: Board, options: Options) -> list[str]:
     lines = [f"deb {mirror} {SUITE} main non-free-firmware"]
     if board.boot == "rpi-cmdline" and options.repository_key:
-        lines.append(f"deb [signed-by={options.repository_key.resolve()}] http://archive.raspberrypi.com/debian {SUITE} main")
+        lines.append(
+            f"deb [signed-by={options.repository_key.resolve()}] http://archive.raspberrypi.com/debian {SUITE} main"
+        )
     return lines
 
 
 def _mirror() -> str:
     """Where this machine's own apt gets Debian."""
-    done = host.run(["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"], quiet=True)
+    done = host.run(
+        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"], quiet=True
+    )
     for line in done.stdout.decode().splitlines():
         origin, _, address = line.partition(" ")
         if origin == "Debian" and "security" not in address:
             return address
-    raise Refusal(Code.MIRROR, "this machine's apt knows no Debian archive", "the packages come from one", "name one with --mirror, such as http://deb.debian.org/debian")  # fmt: skip
+    raise Refusal(
+        Code.MIRROR,
+        "this machine's apt knows no Debian archive",
+        "the packages come from one",
+        "name one with --mirror, such as http://deb.debian.org/debian",
+    )
 
 
 def install_reflexarc(root: Root, package: Path) -> None:
@@ -165,10 +197,20 @@ def public_key(path: Path) -> str:
     try:
         text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Refusal(Code.NO_LOGIN, f"{path} cannot be read: {error}", "this key is to log in", "name the file of a public key, such as ~/.ssh/id_ed25519.pub") from error  # fmt: skip
+        raise Refusal(
+            Code.NO_LOGIN,
+            f"{path} cannot be read: {error}",
+            "this key is to log in",
+            "name the file of a public key, such as ~/.ssh/id_ed25519.pub",
+        ) from error
     if not text.startswith(("ssh-", "ecdsa-", "sk-")) or "\n" in text:
         private = "PRIVATE" in text
-        raise Refusal(Code.NO_LOGIN, f"{path} is {'a private key' if private else 'no public key'}", "whoever has the image would have it" if private else "this key is to log in", "name the file that ends in .pub")  # fmt: skip
+        raise Refusal(
+            Code.NO_LOGIN,
+            f"{path} is {'a private key' if private else 'no public key'}",
+            "whoever has the image would have it" if private else "this key is to log in",
+            "name the file that ends in .pub",
+        )
     return text
 
 
@@ -183,7 +225,10 @@ def _apt_sources(archive: str) -> str:
     main = f"Types: deb\nURIs: {archive}\nSuites: {SUITE} {SUITE}-updates\nComponents: main non-free-firmware\n{keys}"
     if "deb.debian.org" not in archive:
         return main
-    security = f"Types: deb\nURIs: http://security.debian.org/debian-security\nSuites: {SUITE}-security\nComponents: main non-free-firmware\n{keys}"
+    security = (
+        f"Types: deb\nURIs: http://security.debian.org/debian-security\nSuites: {SUITE}-security\n"
+        f"Components: main non-free-firmware\n{keys}"
+    )
     return f"{main}\n{security}"
 
 
@@ -221,7 +266,9 @@ def forget_traces(root: Root) -> None:
         path = root.path / name
         if path.exists():
             lines = [line.split(":") for line in path.read_text(encoding="utf-8").splitlines()]
-            path.write_text("".join(":".join([*words[:2], days, *words[3:]]) + "\n" for words in lines), encoding="utf-8")
+            path.write_text(
+                "".join(":".join([*words[:2], days, *words[3:]]) + "\n" for words in lines), encoding="utf-8"
+            )
     for path in (root.path, *root.path.rglob("*")):
         found = path.lstat()
         if found.st_mtime > root.epoch:

@@ -59,12 +59,14 @@ guest_tools() {
 guest_modules() {
   case $1 in
     camera) echo vivid ;;
+    # A PC with a USB port: what is written lies on a disk of its own.
+    stick) echo xhci-pci usb-storage sd_mod virtio_pci virtio_blk ;;
     flash) echo loop dm-mod dm-flakey ext4 sd_mod usb-storage libcomposite usb_f_mass_storage usb_f_acm dummy_hcd ;;
     # Real governors, over clocks that only the guest believes in; swap in memory; a camera.
     doctor) echo acpi-cpufreq cpufreq-dt cpufreq_ondemand cpufreq_powersave zram vivid ;;
   esac
 }
-guest_kinds="camera flash doctor"
+guest_kinds="camera stick flash doctor"
 
 # apt for the guest's processor: its own lists, the host's sources, and nothing of the host is changed.
 guest_apt() {
@@ -206,6 +208,35 @@ put_libraries() {
     cp -L "$path" "$root/lib/$library"
     put_libraries "$path"
   done
+}
+
+# Puts Python and the programs of scripts/ into $root; sets $python. The guest has this machine's processor.
+guest_scripts() {
+  local program library module
+  # The distribution's Python before another: it is where it was built to be.
+  for python in /usr/bin/python3 python3 none; do
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break
+  done
+  [ "$python" != none ] || refuse "the programs of scripts/ need Python 3.11 or newer"
+
+  # Python, with its library at its own place; without what is large and not used.
+  "$python" -c 'import sys, sysconfig; print(sys.executable); print(sysconfig.get_path("stdlib"))' >"$vm/python"
+  { read -r program; read -r library; } <"$vm/python"
+  program=$(readlink -f "$program")
+  mkdir -p "$root$(dirname "$program")" "$root$library" "$root/usr/bin"
+  put "$program" python3
+  mv "$root/bin/python3" "$root$program"
+  # Not `ln -f`: the distribution's own name may be the program.
+  [ -e "$root/usr/bin/python3" ] || ln -s "$program" "$root/usr/bin/python3"
+  (cd "$library" && find . \( -name test -o -name tests -o -name idlelib -o -name tkinter -o -name ensurepip -o -name lib2to3 \
+    -o -name site-packages -o -name dist-packages -o -name 'config-*' -o -name '*.opt-?.pyc' \) -prune -o \
+    -type f -print | cpio --quiet -pdm "$root$library")
+  for module in "$root$library"/lib-dynload/*.so; do put_libraries "$module"; done
+
+  mkdir -p "$root/repository"
+  cp -r boards scripts "$root/repository/"
+  # An emulated processor compiles slowly; the command itself never writes such files.
+  "$python" -m compileall -q -s "$root" -p / "$root/repository"
 }
 
 # Boots $root: guest_boot PROCESSORS MEGABYTES SECONDS-WITH-KVM SECONDS-WITHOUT KERNEL-ARGUMENTS [OPTIONS OF QEMU].

@@ -30,8 +30,15 @@ def bsp(folder: Path) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("Linux version 5.15 SMP PREEMPT\n")
-    _program(folder / "apply_binaries.sh", 'echo "apply $*" >>calls; mkdir -p rootfs/boot/extlinux; echo "# R36 (release), REVISION: 4.3" >rootfs/etc/nv_tegra_release; cp extlinux.conf rootfs/boot/extlinux/')  # fmt: skip
-    _program(folder / "tools/l4t_create_default_user.sh", 'echo "user $*" >>calls; echo "$2:x:1000:1000::/home/$2:/bin/bash" >>rootfs/etc/passwd')
+    _program(
+        folder / "apply_binaries.sh",
+        'echo "apply $*" >>calls; mkdir -p rootfs/boot/extlinux; cp extlinux.conf rootfs/boot/extlinux/\n'
+        'echo "# R36 (release), REVISION: 4.3" >rootfs/etc/nv_tegra_release',
+    )
+    _program(
+        folder / "tools/l4t_create_default_user.sh",
+        'echo "user $*" >>calls; echo "$2:x:1000:1000::/home/$2:/bin/bash" >>rootfs/etc/passwd',
+    )
     (folder / "extlinux.conf").write_text(EXTLINUX)
     (folder / "rootfs/etc").mkdir(parents=True)
     (folder / "rootfs/etc/passwd").write_text("root:x:0:0:root:/root:/bin/bash\n")

@@ -2,12 +2,12 @@
 
 import re
 import unittest
-from tempfile import TemporaryDirectory
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fixture import KEY, REPOSITORY, image
-from imaging import options, rootfs
 from imaging import board as boards
+from imaging import options, rootfs
 from imaging.reason import Code, Refusal
 
 
@@ -29,7 +29,14 @@ class CommandTest(unittest.TestCase):
             self.assertIn("core 0", said)
 
     def test_what_is_no_core_user_name_or_size_is_refused(self) -> None:
-        for words in (("--isolate", "two"), ("--user", "root"), ("--user", "reflexarc"), ("--user", "A b"), ("--hostname", "Robot_7"), ("--size", "big")):
+        for words in (
+            ("--isolate", "two"),
+            ("--user", "root"),
+            ("--user", "reflexarc"),
+            ("--user", "A b"),
+            ("--hostname", "Robot_7"),
+            ("--size", "big"),
+        ):
             self.assertEqual(image("x86-64", *words)[0], 2, words)
 
     def test_a_private_key_does_not_get_into_an_image(self) -> None:

@@ -29,7 +29,12 @@ class DiskTest(unittest.TestCase):
     def trees(self, name: str, order: int) -> tuple[Path, Path]:
         """The same files, made in another order and at another time."""
         boot, root = self.folder / name / "boot", self.folder / name / "root"
-        files = {"etc/hostname": b"robot\n", "usr/bin/tool": b"x" * 70_000, "var/empty": b"", "home/robot/notes": b"n" * 5000}
+        files = {
+            "etc/hostname": b"robot\n",
+            "usr/bin/tool": b"x" * 70_000,
+            "var/empty": b"",
+            "home/robot/notes": b"n" * 5000,
+        }
         for path in sorted(files, reverse=bool(order)):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(files[path])
@@ -57,7 +62,11 @@ class DiskTest(unittest.TestCase):
     def test_outside_tools_find_the_partitions_and_sound_file_systems(self) -> None:
         for label in ("gpt", "dos"):
             path = self.make(label, label=label)
-            table = json.loads(subprocess.run([host.which("sfdisk") or "sfdisk", "--json", str(path)], capture_output=True, check=True).stdout)
+            table = json.loads(
+                subprocess.run(
+                    [host.which("sfdisk") or "sfdisk", "--json", str(path)], capture_output=True, check=True
+                ).stdout
+            )
             found = table["partitiontable"]["partitions"]
             self.assertEqual([part["start"] for part in found], [2048, 2048 + 64 * 2048])
             parts = []
@@ -67,9 +76,23 @@ class DiskTest(unittest.TestCase):
                     read.seek(part["start"] * 512)
                     write.write(read.read(part["size"] * 512))
                 parts.append(piece)
-            self.assertEqual(subprocess.run([host.which("fsck.vfat") or "fsck.vfat", "-n", str(parts[0])], capture_output=True, check=False).returncode, 0)
-            self.assertEqual(subprocess.run([host.which("e2fsck") or "e2fsck", "-fn", str(parts[1])], capture_output=True, check=False).returncode, 0)
-            said = subprocess.run([host.which("debugfs") or "debugfs", "-R", "cat /etc/hostname", str(parts[1])], capture_output=True, check=True)
+            self.assertEqual(
+                subprocess.run(
+                    [host.which("fsck.vfat") or "fsck.vfat", "-n", str(parts[0])], capture_output=True, check=False
+                ).returncode,
+                0,
+            )
+            self.assertEqual(
+                subprocess.run(
+                    [host.which("e2fsck") or "e2fsck", "-fn", str(parts[1])], capture_output=True, check=False
+                ).returncode,
+                0,
+            )
+            said = subprocess.run(
+                [host.which("debugfs") or "debugfs", "-R", "cat /etc/hostname", str(parts[1])],
+                capture_output=True,
+                check=True,
+            )
             self.assertEqual(said.stdout, b"robot\n")
 
     def test_scripts_flash_takes_what_is_published(self) -> None:

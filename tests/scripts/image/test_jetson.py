@@ -61,12 +61,25 @@ class BspTest(unittest.TestCase):
         self.package.write_bytes(b"")
         (self.folder / "id.pub").write_text(KEY)
         # The packages' own programs cannot run in a folder of six files; everything else is real.
-        for target in (mock.patch.object(host, "check"), mock.patch.object(jetson, "install_reflexarc"), mock.patch.object(jetson, "authorise")):
+        for target in (
+            mock.patch.object(host, "check"),
+            mock.patch.object(jetson, "install_reflexarc"),
+            mock.patch.object(jetson, "authorise"),
+        ):
             target.start()
             self.addCleanup(target.stop)
 
     def prepare(self, board: str, *words: str) -> tuple[int, str]:
-        return image(board, "--bsp", str(self.bsp), "--package", str(self.package), "--ssh-key", str(self.folder / "id.pub"), *words)
+        return image(
+            board,
+            "--bsp",
+            str(self.bsp),
+            "--package",
+            str(self.package),
+            "--ssh-key",
+            str(self.folder / "id.pub"),
+            *words,
+        )
 
     def calls(self) -> list[str]:
         path = self.bsp / "calls"
