@@ -66,6 +66,22 @@ class Trials(DeployTest):
                 found = self.outcome()
                 self.assertEqual((found.result, found.back, found.token), (result, good.identifier, "t"))
 
+    def test_the_journal_says_how_it_ended_when_systemd_has_started_it_again(self) -> None:
+        for line, code, words in (
+            ("reflexarc.service: Main process exited, code=exited, status=4/NOPERMISSION", CRASHED, "exit code 4/NOPERMISSION"),
+            ("reflexarc.service: Main process exited, code=killed, status=11/SEGV", CRASHED, "signal 11/SEGV"),
+            ("reflexarc.service: Watchdog timeout (limit 2s)!", NO_BEATS, "no sign of life"),
+            ("reflexarc.service: start operation timed out. Terminating.", NEVER_READY, "did not get ready"),
+        ):
+            with self.subTest(line):
+                (self.state / "journal").write_text(f"Starting reflexarc.service\nits own word\n{line}\n")
+                bad = self.make("again")
+                self.add(bad)
+                self.assertEqual(self.try_it(bad), code, self.said)
+                self.assertIn(words, self.outcome().detail)
+                self.assertIn("  | its own word", self.outcome().log)
+                self.assert_runs("factory")
+
     def test_that_the_old_one_does_not_come_back_is_said(self) -> None:
         """Say the camera was pulled out meanwhile."""
         bad = self.make("crash")
