@@ -158,8 +158,9 @@ class Deploy:
         return make_package(self._board, self._binary, self._asked.build, folder, self._log)
 
     def models(self) -> None:
-        """Those that the configuration needs and the board lacks."""
+        """Those that the configuration needs and the board lacks. Old releases and their models make room first."""
         made = self._release
+        self._tool.prune()
         lacking = self._tool.lacking(made.sums)
         self._log.say(f"  {len(made.sums)} are needed, {len(lacking)} are lacking")
         for name in lacking:
@@ -216,8 +217,7 @@ class Deploy:
             raise _refusal(outcome)
 
     def report(self) -> None:
-        """What is left to say, and old releases go."""
-        self._tool.prune()
+        """What is left to say."""
         self._log.event("done", release=self._release.identifier)
         self._log.say(f"  {self._release.identifier} runs on {self._asked.host}")
 
