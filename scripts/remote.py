@@ -31,7 +31,7 @@ class Unreachable(Exception):
     """The board cannot be reached; `said` are ssh's own words."""
 
     def __init__(self, trouble: Trouble, said: str) -> None:
-        super().__init__(f"{trouble.value}: {said}")
+        super().__init__(f"{trouble.value}: {said}" if said else trouble.value)
         self.trouble = trouble
         self.said = said
 
