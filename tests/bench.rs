@@ -35,6 +35,8 @@ fn bench_of(seconds: &str, dir: &Path) -> Command {
     let config = dir.join("quick.toml");
     let text = "encoder.name = \"null\"\npolicy.name = \"still\"\n";
     std::fs::write(&config, text).unwrap();
+    let machine = dir.join("machine");
+    std::fs::create_dir_all(&machine).unwrap();
     let mut command = support::reflexarc();
     command
         .args([
@@ -47,7 +49,10 @@ fn bench_of(seconds: &str, dir: &Path) -> Command {
         .arg("--config")
         .arg(config)
         .arg("--out")
-        .arg(dir.join("out"));
+        .arg(dir.join("out"))
+        // Tests run side by side, and of benches a machine takes one at a time: each has a machine of its own.
+        .arg("--root")
+        .arg(machine);
     command
 }
 

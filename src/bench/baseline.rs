@@ -92,10 +92,9 @@ fn of_probe(wakes: &CoreWakes, ask: &Ask<'_>) -> Wakes {
         by: "reflexarc".to_owned(),
         core: wakes.core,
         percentiles: Percentiles::from(&wakes.kernel),
-        budget: ask.limit_ns.map(|limit_ns| Budget {
-            limit_ns,
-            over: over(&wakes.kernel, limit_ns),
-        }),
+        budget: ask
+            .limit_ns
+            .map(|limit_ns| Budget::of_wakes(limit_ns, over(&wakes.kernel, limit_ns))),
         curve: wakes.kernel.curve(),
         raw: None,
         refused: wakes.refused.clone(),

@@ -63,14 +63,12 @@ impl Thread {
         }
         let at = |share: f64| ns(at_share(&buckets, self.cycles, share).min(self.max));
         let from = |least, share| (self.cycles >= least).then(|| at(share));
-        let budget = limit_ns.map(|limit_ns| Budget {
-            limit_ns,
-            over: buckets
-                .iter()
-                .filter(|(us, _)| ns(*us) > limit_ns)
-                .map(|(_, count)| count)
-                .sum(),
-        });
+        let late = |limit_ns| {
+            let is_late = |(us, _): &&(u64, u64)| ns(*us) > limit_ns;
+            let late = buckets.iter().filter(is_late).map(|(_, count)| count);
+            late.sum()
+        };
+        let budget = limit_ns.map(|limit_ns| Budget::of_wakes(limit_ns, late(limit_ns)));
         Ok(Wakes {
             by: "cyclictest".to_owned(),
             core: self.cpu,
@@ -142,13 +140,7 @@ mod tests {
         assert_eq!((p.p50_ns, p.p99_ns), (12_000, Some(12_000)));
         // The 1000th of 1001 is among the two that are only known to be no later than the latest.
         assert_eq!((p.p999_ns, p.p9999_ns), (Some(436_000), None));
-        assert_eq!(
-            wakes[0].budget,
-            Some(Budget {
-                limit_ns: 11_000,
-                over: 948
-            })
-        );
+        assert_eq!(wakes[0].budget, Some(Budget::of_wakes(11_000, 948)));
         assert_eq!(wakes[0].curve.last(), Some(&(1.0, 436_000)));
     }
 

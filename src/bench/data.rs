@@ -184,7 +184,22 @@ impl From<&Durations> for Percentiles {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     pub limit_ns: u64,
+    /// How many were longer.
     pub over: u64,
+    /// More than may be: one of a board's wake-ups, or so many that a goal's percentile is over its limit.
+    #[serde(default)]
+    pub is_missed: bool,
+}
+
+impl Budget {
+    /// A limit of wake-ups is a bound: once over it is too often.
+    pub fn of_wakes(limit_ns: u64, over: u64) -> Self {
+        Self {
+            limit_ns,
+            over,
+            is_missed: over > 0,
+        }
+    }
 }
 
 /// How late a thread on one core was woken.

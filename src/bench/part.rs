@@ -14,7 +14,7 @@ use crate::bench::surroundings;
 use crate::board::tree::Tree;
 use crate::clock;
 use crate::rt::signal;
-use crate::telemetry::report::data::Report;
+use crate::telemetry::report::data::{LatencyGoal, Report, Verdict};
 use crate::telemetry::report::text;
 use crate::units::{MonoTime, Nanos};
 
@@ -198,10 +198,11 @@ fn take(part: &mut Part, report: &Report, below: String) {
 
 fn latencies(report: &Report) -> Vec<Latency> {
     let e = &report.end_to_end;
-    let goal = |goal: &crate::telemetry::report::data::LatencyGoal| {
+    let goal = |goal: &LatencyGoal| {
         Some(Budget {
             limit_ns: goal.limit_ns,
             over: goal.above,
+            is_missed: goal.verdict == Verdict::Missed,
         })
     };
     let whole = [

@@ -24,21 +24,13 @@ fn governor(root: &Path) -> String {
     std::fs::read_to_string(root.join(GOVERNOR)).unwrap()
 }
 
-fn locking(dir: &Path, root: &Path) -> Command {
-    locking_for("1", dir, root)
+fn locking(dir: &Path) -> Command {
+    locking_for("1", dir)
 }
 
-fn locking_for(seconds: &str, dir: &Path, root: &Path) -> Command {
+fn locking_for(seconds: &str, dir: &Path) -> Command {
     let mut command = bench_of(seconds, dir);
-    command
-        .args([
-            "--lock-clocks",
-            "--loads",
-            "none",
-            "--no-baseline",
-            "--root",
-        ])
-        .arg(root);
+    command.args(["--lock-clocks", "--loads", "none", "--no-baseline"]);
     command
 }
 
@@ -54,7 +46,7 @@ fn notes(root: &Path) -> Vec<String> {
 fn a_bench_to_its_end_sets_them_back() {
     let dir = tempfile::tempdir().unwrap();
     let root = machine(dir.path());
-    let output = locking(dir.path(), &root).output().unwrap();
+    let output = locking(dir.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert_eq!(governor(&root), BEFORE);
     assert_eq!(notes(&root), ["bench.lock"]);
@@ -69,7 +61,7 @@ fn a_signal_ends_the_bench_and_sets_them_back() {
     for number in [libc::SIGINT, libc::SIGTERM] {
         let dir = tempfile::tempdir().unwrap();
         let root = machine(dir.path());
-        let child = locking_for("60", dir.path(), &root)
+        let child = locking_for("60", dir.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -89,7 +81,7 @@ fn a_signal_ends_the_bench_and_sets_them_back() {
 
 /// Locks and kills. The clocks stay locked, for nobody is there to set them back.
 fn killed(dir: &Path, root: &Path) {
-    let mut child = locking_for("60", dir, root)
+    let mut child = locking_for("60", dir)
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
@@ -116,8 +108,7 @@ fn after_a_kill_they_are_set_back_on_demand_or_by_the_next_bench() {
 
     killed(dir.path(), &root);
     let output = bench(dir.path())
-        .args(["--loads", "none", "--no-baseline", "--root"])
-        .arg(&root)
+        .args(["--loads", "none", "--no-baseline"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
@@ -139,7 +130,7 @@ fn a_boards_own_tool_stores_locks_and_restores() {
     let fact = "[power]\nclocks = { value = \"jetson_clocks\", source = \"debian-rt\", verified = \"no\" }";
     let known = std::fs::read_to_string(known).unwrap();
     std::fs::write(&board, known.replace("[power]", fact)).unwrap();
-    let output = locking(dir.path(), &root)
+    let output = locking(dir.path())
         .arg("--board")
         .arg(board)
         .env("PATH", bin)
@@ -161,7 +152,7 @@ fn two_benches_at_a_time_would_measure_each_other() {
     std::fs::create_dir_all(lock.parent().unwrap()).unwrap();
     let other = std::fs::File::create(lock).unwrap();
     other.lock().unwrap();
-    let output = locking(dir.path(), &root).output().unwrap();
+    let output = locking(dir.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{}", text(&output));
     assert_eq!(governor(&root), BEFORE);
 }
