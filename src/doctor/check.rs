@@ -153,10 +153,10 @@ pub struct Evidence {
     pub content: String,
 }
 
-/// A setting that takes effect at once and is gone after a reboot.
+/// A setting that `--fix` makes. It takes effect at once and is gone after a reboot, but for files below `etc/`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Setting {
-    /// From the root.
+    /// From the root; or `systemd:UNIT`, whose values are `active` and `inactive`.
     pub path: String,
     pub value: String,
 }

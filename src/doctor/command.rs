@@ -230,7 +230,7 @@ fn make_fixes(tree: &Tree, examination: &Examination, dry_run: bool) -> Result<A
     } else {
         let _ = writeln!(
             text,
-            "`reflexarc doctor --undo` takes it back ({place}); a reboot does, too"
+            "`reflexarc doctor --undo` takes it back ({place}); a reboot does, too, but for files below /etc"
         );
     }
     text += &by_hand(examination);
@@ -240,7 +240,7 @@ fn make_fixes(tree: &Tree, examination: &Examination, dry_run: bool) -> Result<A
     })
 }
 
-/// What `--fix` does not do: arguments of the kernel, packages, services.
+/// What `--fix` does not do: arguments of the kernel, packages, most services.
 fn by_hand(examination: &Examination) -> String {
     let mut text = String::new();
     let not_set = examination.findings.iter().filter_map(|finding| {
@@ -256,6 +256,13 @@ fn by_hand(examination: &Examination) -> String {
 
 fn take_back(tree: &Tree) -> Result<Answer> {
     let Some(undo) = Undo::existing(tree, undo::DOCTOR).map_err(|error| no_undo(&error))? else {
+        let removed = fix::remove_forgotten(tree);
+        if !removed.is_empty() {
+            return Ok(Answer {
+                text: show::settings(&removed, "set back"),
+                code: refusal(&removed),
+            });
+        }
         return Ok(Answer {
             text: "nothing to undo: no fix has changed anything here".to_owned(),
             code: 0,

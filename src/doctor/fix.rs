@@ -1,13 +1,13 @@
-//! Applies settings that take effect at once, and takes them back.
+//! Makes settings, and takes them back.
 //!
-//! Thread: main. Blocks: on the disk, for the undo file. Syscalls: file system. Nothing is written outside the tree.
+//! Thread: main. Blocks: on the disk, for the undo file, and on services. Nothing is written outside the tree.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 
-use crate::board::tree::{Missing, Tree};
+use crate::board::tree::Tree;
 use crate::doctor::check::Setting;
 use crate::doctor::cpus;
+use crate::doctor::place;
 use crate::doctor::undo::{Changed, Refused, Undo};
 use crate::rt::plan::parse_core_list;
 
@@ -33,13 +33,13 @@ pub fn once<'s>(settings: impl IntoIterator<Item = &'s Setting>) -> Vec<Setting>
 
 /// What would be done: the file's value now, or why it cannot be changed.
 pub fn look(tree: &Tree, setting: &Setting) -> Done {
-    let before = read(tree, &setting.path);
+    let before = place::read(tree, &setting.path);
     Done {
         path: setting.path.clone(),
         before: before
             .as_ref()
             .map_or_else(|_| String::new(), |text| chosen(text).to_owned()),
-        after: setting.value.clone(),
+        after: setting.value.trim().to_owned(),
         result: before.map(drop),
     }
 }
@@ -47,10 +47,10 @@ pub fn look(tree: &Tree, setting: &Setting) -> Done {
 /// Makes a setting: notes it, writes it, reads it back. An error is of the undo file: nothing is changed without it.
 pub fn apply(tree: &Tree, setting: &Setting, undo: &mut Undo) -> io::Result<Done> {
     let mut done = look(tree, setting);
-    if done.result.is_err() || is_same(&done.before, &setting.value) {
+    if done.result.is_err() || is_same(&setting.path, &done.before, &setting.value) {
         return Ok(done);
     }
-    let before = match read(tree, &setting.path) {
+    let before = match place::read(tree, &setting.path) {
         Ok(before) => before,
         Err(why) => {
             done.result = Err(why);
@@ -68,13 +68,15 @@ pub fn apply(tree: &Tree, setting: &Setting, undo: &mut Undo) -> io::Result<Done
         restore: chosen(&before).to_owned(),
         before,
         set: setting.value.clone(),
+        absent: place::is_absent(tree, &setting.path),
     })?;
-    done.result = write(tree, &setting.path, &format!("{}\n", setting.value)).and_then(|()| {
-        let now = read(tree, &setting.path)?;
-        if is_same(chosen(&now), &setting.value) {
+    let text = format!("{}\n", setting.value.trim_end());
+    done.result = place::write(tree, &setting.path, &text).and_then(|()| {
+        let now = place::read(tree, &setting.path)?;
+        if is_same(&setting.path, chosen(&now), &setting.value) {
             return Ok(());
         }
-        Err(format!("the kernel kept {}", chosen(&now)))
+        Err(format!("it is still {}", chosen(&now)))
     });
     if let Err(why) = &done.result {
         let refused = Refused {
@@ -106,24 +108,33 @@ pub fn undo(tree: &Tree, mut undo: Undo) -> io::Result<Vec<Done>> {
 }
 
 fn take_back(tree: &Tree, change: &Changed) -> Done {
-    let now = read(tree, &change.path);
+    let now = place::read(tree, &change.path);
+    let same = |a: &str, b: &str| is_same(&change.path, a, b);
     let result = now.clone().and_then(|now| {
-        if is_same(chosen(&now), &change.restore) {
+        let is_back = if change.absent {
+            place::is_absent(tree, &change.path)
+        } else {
+            same(chosen(&now), &change.restore)
+        };
+        if is_back {
             return Ok(());
         }
-        if !is_same(chosen(&now), &change.set) {
+        if !same(chosen(&now), &change.set) {
             return Err(format!(
                 "somebody has set it to {} since; left alone",
                 chosen(&now)
             ));
         }
-        // A file of a captured tree gets all of its bytes back; one of the kernel's takes a value.
-        let text = if tree.is_live() {
+        if change.absent {
+            return place::remove(tree, &change.path);
+        }
+        // A plain file gets all of its bytes back; one of the kernel's takes a value.
+        let text = if tree.is_live() && !place::is_ours(&change.path) {
             format!("{}\n", change.restore)
         } else {
             change.before.clone()
         };
-        write(tree, &change.path, &text)
+        place::write(tree, &change.path, &text)
     });
     Done {
         path: change.path.clone(),
@@ -133,31 +144,18 @@ fn take_back(tree: &Tree, change: &Changed) -> Done {
     }
 }
 
-fn read(tree: &Tree, path: &str) -> Result<String, String> {
-    let bytes = tree.bytes(path).map_err(|missing| missing.to_string())?;
-    String::from_utf8(bytes).map_err(|_| "not a text".to_owned())
-}
-
-fn write(tree: &Tree, path: &str, text: &str) -> Result<(), String> {
-    let place = tree.place(path).map_err(|missing| missing.to_string())?;
-    // A file of the kernel's is written in one call, and never made longer or shorter by us.
-    let written = if tree.is_live() {
-        OpenOptions::new()
-            .write(true)
-            .open(place)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-    } else {
-        fs::write(place, text)
-    };
-    written.map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied if !is_root() => "not writable without root".to_owned(),
-        _ => Missing::Other(error.to_string()).to_string(),
-    })
-}
-
-fn is_root() -> bool {
-    // SAFETY: geteuid takes nothing and cannot fail.
-    unsafe { libc::geteuid() == 0 }
+/// Removes our own files of a fix that is forgotten, as after a reboot. They say themselves that they are ours.
+pub fn remove_forgotten(tree: &Tree) -> Vec<Done> {
+    let ours = place::OUR_FILES.iter().filter_map(|path| {
+        let text = place::read(tree, path).ok()?;
+        (text.lines().next() == Some(place::HEADER)).then(|| Done {
+            path: (*path).to_owned(),
+            before: text.trim().to_owned(),
+            after: String::new(),
+            result: place::remove(tree, path),
+        })
+    });
+    ours.collect()
 }
 
 /// The value that a file shows: the word in brackets, or all of it.
@@ -170,7 +168,10 @@ fn chosen(text: &str) -> &str {
 }
 
 /// The same value, though the kernel may show it in another form: masks with zeros before, lists with ranges, tabs.
-fn is_same(a: &str, b: &str) -> bool {
+fn is_same(path: &str, a: &str, b: &str) -> bool {
+    if place::is_ours(path) {
+        return a.trim() == b.trim();
+    }
     let words = |text: &str| {
         text.split_whitespace()
             .map(str::to_owned)
@@ -189,9 +190,10 @@ mod tests {
 
     #[test]
     fn the_kernels_form_of_a_value_is_the_same_value() {
-        assert!(is_same("00000003", "3") && is_same("ff,00000001", "ff,1"));
-        assert!(is_same("0-1", "0,1") && is_same("4\t4\t1\t7", "4 4 1 7"));
-        assert!(!is_same("0-1", "0-2") && !is_same("-1", "950000") && !is_same("madvise", "never"));
+        let same = |a, b| is_same("proc/irq/9/smp_affinity", a, b);
+        assert!(same("00000003", "3") && same("ff,00000001", "ff,1"));
+        assert!(same("0-1", "0,1") && same("4\t4\t1\t7", "4 4 1 7"));
+        assert!(!same("0-1", "0-2") && !same("-1", "950000") && !same("madvise", "never"));
         assert_eq!(chosen("always [madvise] never\n"), "madvise");
     }
 }

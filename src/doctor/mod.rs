@@ -49,6 +49,9 @@ mod frames;
 // What they find.
 pub mod measured;
 
+// What a setting is written to.
+pub mod place;
+
 // Settings, made and taken back.
 pub mod fix;
 

@@ -10,6 +10,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
 use crate::doctor::cmdline::is_of_isolation;
+use crate::doctor::place::HEADER;
 use crate::doctor::process;
 
 /// Arguments of the kernel whose value bears on latency and tells nothing else.
@@ -71,10 +72,8 @@ pub fn kept(path: &str, bytes: &[u8]) -> Option<Vec<u8>> {
                 .iter()
                 .any(|n| line.starts_with(n))
         }),
-        ["proc", "self", "status"] => lines(&text(), |line| {
-            line.starts_with("Cpus_allowed_list:") || line.starts_with("CapEff:")
-        }),
-        ["proc", "self", "limits"] => text(),
+        ["proc", _, "status"] => status(&text()),
+        ["proc", _, "limits"] => text(),
         ["proc", "self", "mounts"] => root_mount(&text()),
         ["proc", "self", "cgroup"] => groups(&text()),
         ["proc", _, "task", _, "stat"] => {
@@ -110,6 +109,7 @@ pub fn kept(path: &str, bytes: &[u8]) -> Option<Vec<u8>> {
         ["etc", "default", "irqbalance"] => {
             lines(&text(), |line| line.starts_with("IRQBALANCE_BANNED_"))
         }
+        ["etc", "security", "limits.d", "reflexarc.conf"] => grants(&text()),
         ["etc", "nv_tegra_release"] => lines(&text(), |line| line.starts_with("# R")),
         ["etc", "nvpmodel.conf"] => lines(&text(), |line| line.starts_with("< POWER_MODEL ")),
         ["etc", "os-release"] => lines(&text(), |line| {
@@ -178,6 +178,30 @@ pub fn arguments(line: &str) -> String {
         _ => None,
     });
     kept.collect::<Vec<_>>().join(" ")
+}
+
+/// Of a process: its rights, its parent, and of its user whether that is root (0) or somebody (1).
+fn status(text: &str) -> String {
+    const KEYS: [&str; 3] = ["Cpus_allowed_list:", "CapEff:", "PPid:"];
+    let line = |line: &str| {
+        if let Some(users) = line.strip_prefix("Uid:") {
+            let is_root = users.split_whitespace().next() == Some("0");
+            return Some(format!("Uid:\t{}\n", u8::from(!is_root)));
+        }
+        let is_known = KEYS.iter().any(|key| line.starts_with(key));
+        is_known.then(|| format!("{line}\n"))
+    };
+    text.lines().map(str::trim).filter_map(line).collect()
+}
+
+/// The file of the doctor's own, with its user called as in `status`.
+fn grants(text: &str) -> String {
+    let line = |line: &str| match line.strip_prefix(':').and_then(|rest| rest.split_once(' ')) {
+        Some((user, rest)) => format!(":{} {rest}\n", u8::from(user != "0")),
+        None if line == HEADER => format!("{line}\n"),
+        None => String::new(),
+    };
+    text.lines().map(line).collect()
 }
 
 fn is_of_processor(line: &str) -> bool {

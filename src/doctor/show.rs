@@ -197,23 +197,23 @@ pub fn settings(done: &[Done], verb: &str) -> String {
     }
     let mut text = String::new();
     for one in done {
+        let path = place(&one.path);
+        let (before, after) = (one_line(&one.before), one_line(&one.after));
         let _ = match &one.result {
-            Ok(()) if one.before == one.after => {
-                writeln!(text, "  as it should be  /{}: {}", one.path, one.after)
-            }
-            Ok(()) => writeln!(
-                text,
-                "  {verb}  /{}: {} -> {}",
-                one.path, one.before, one.after
-            ),
-            Err(why) => writeln!(
-                text,
-                "  NOT {verb}  /{}: {} -> {}: {why}",
-                one.path, one.before, one.after
-            ),
+            Ok(()) if before == after => writeln!(text, "  as it should be  {path}: {after}"),
+            Ok(()) => writeln!(text, "  {verb}  {path}: {before} -> {after}"),
+            Err(why) => writeln!(text, "  NOT {verb}  {path}: {before} -> {after}: {why}"),
         };
     }
     text
+}
+
+/// A value, or a file of some lines.
+fn one_line(text: &str) -> String {
+    if text.is_empty() {
+        return "nothing".to_owned();
+    }
+    text.replace('\n', " | ")
 }
 
 fn histograms(measured: &Measured) -> String {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::board::tree::Tree;
 
 pub const SCHEMA: &str = "reflexarc-undo/1";
-/// Below a root. It does not outlive a reboot, and neither do the settings.
+/// Below a root. It does not outlive a reboot, and neither do the settings; a file of our own does, and says so itself.
 const FOLDER: &str = "run/reflexarc";
 /// Of the doctor's fixes. Others note theirs in files of their own.
 pub const DOCTOR: &str = "doctor-undo.json";
@@ -18,7 +18,7 @@ pub const DOCTOR: &str = "doctor-undo.json";
 /// A setting that was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
-    /// From the root.
+    /// From the root; or `systemd:UNIT`.
     pub path: String,
     /// All that the file said before.
     pub before: String,
@@ -26,6 +26,9 @@ pub struct Changed {
     pub restore: String,
     /// What was written.
     pub set: String,
+    /// It is a file that was not there, and has to go.
+    #[serde(default)]
+    pub absent: bool,
 }
 
 /// A setting that the kernel did not take.

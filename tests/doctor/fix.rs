@@ -2,7 +2,9 @@
 
 use std::process::Output;
 
-use super::tree::Tree;
+use reflexarc::doctor::check::Status;
+
+use super::tree::{Tree, look};
 use crate::support::{reflexarc, text};
 
 fn doctor(tree: &Tree, arguments: &[&str]) -> Output {
@@ -165,4 +167,91 @@ fn nothing_outside_the_tree_is_written() {
     std::os::unix::fs::symlink(&victim, &path).unwrap();
     doctor(&tree, &["--fix"]);
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "950000\n");
+}
+
+/// A machine where somebody with low limits, user 1000, called `sudo`.
+fn called_by_sudo() -> Tree {
+    let limits = |lock: &str| {
+        format!(
+            "Limit Soft Hard Units\nMax locked memory  {lock} {lock} bytes\nMax realtime priority  0 0\n"
+        )
+    };
+    let status = |user: u32, parent: u32, rights: &str| {
+        format!(
+            "Name:\tx\nPPid:\t{parent}\nUid:\t{user}\t{user}\t{user}\t{user}\nCapEff:\t{rights}\n"
+        )
+    };
+    let (all, none) = ("000001ffffffffff", "0000000000000000");
+    Tree::four_cores()
+        .with("proc/self/status", status(0, 41, all))
+        .with("proc/self/limits", limits("65536"))
+        .with("proc/41/status", status(0, 40, all))
+        .with("proc/41/limits", limits("65536"))
+        .with("proc/40/status", status(1000, 1, none))
+        .with("proc/40/limits", limits("65536"))
+        .folder("etc/security/limits.d")
+}
+
+const GRANT: &str = "etc/security/limits.d/reflexarc.conf";
+
+#[test]
+fn low_limits_of_who_called_sudo_are_raised_for_the_next_login_and_undone() {
+    let tree = called_by_sudo();
+    let before = tree.files();
+    assert_eq!(look(&tree, None, "S02").status, Status::Fail);
+    let dry = doctor(&tree, &["--fix", "--dry-run"]);
+    assert!(text(&dry).contains(GRANT), "{}", text(&dry));
+    assert_eq!(tree.files(), before, "a dry run changes nothing");
+    doctor(&tree, &["--fix"]);
+    let written = read(&tree, GRANT);
+    assert!(
+        written.ends_with(":1000 - rtprio 95\n:1000 - memlock unlimited"),
+        "{written}"
+    );
+    let outcome = look(&tree, None, "S02");
+    assert_eq!(outcome.status, Status::Warn, "until he logs in again");
+    assert!(outcome.effective.contains("next login"), "{outcome:?}");
+    doctor(&tree, &["--undo"]);
+    assert_eq!(tree.files(), before);
+}
+
+#[test]
+fn a_file_of_ours_goes_also_when_the_fix_is_forgotten_and_no_other_file_does() {
+    let tree = called_by_sudo();
+    let before = tree.files();
+    doctor(&tree, &["--fix"]);
+    // What a reboot takes.
+    std::fs::remove_dir_all(tree.path().join("run")).unwrap();
+    let undone = doctor(&tree, &["--undo"]);
+    assert_eq!(undone.status.code(), Some(0), "{}", text(&undone));
+    assert_eq!(tree.files(), before);
+    let tree = called_by_sudo().with(GRANT, "# mine\n");
+    let undone = doctor(&tree, &["--undo"]);
+    assert!(
+        text(&undone).contains("nothing to undo"),
+        "{}",
+        text(&undone)
+    );
+    assert_eq!(read(&tree, GRANT), "# mine");
+}
+
+#[test]
+fn what_somebody_wrote_in_the_place_of_our_file_comes_back_byte_for_byte() {
+    let tree = called_by_sudo().with(GRANT, "* - memlock 1, 2-3\n\n");
+    let before = tree.files();
+    doctor(&tree, &["--fix"]);
+    assert_ne!(tree.files(), before);
+    doctor(&tree, &["--undo"]);
+    assert_eq!(tree.files(), before);
+}
+
+#[test]
+fn a_link_in_the_place_of_our_file_is_not_followed() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let victim = elsewhere.path().join("victim");
+    let tree = called_by_sudo();
+    std::os::unix::fs::symlink(&victim, tree.path().join(GRANT)).unwrap();
+    let output = doctor(&tree, &["--fix"]);
+    assert_eq!(output.status.code(), Some(15), "{}", text(&output));
+    assert!(!victim.exists());
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::doctor::check::{Category, Check, Fix, Outcome, Setting};
 use crate::doctor::checks::isolation::let_down;
 use crate::doctor::cpus;
+use crate::doctor::place::SERVICE;
 use crate::doctor::undo;
 use crate::doctor::view::View;
 
@@ -304,8 +305,23 @@ fn irqbalance(view: &View<'_>) -> Outcome {
     } else {
         Outcome::fail("it runs, and may use the cores of the way")
     };
-    outcome.requested(format!("not running, or kept from {}", cpus::list(way))).seen(&file).fix(Fix::by_hand(format!(
+    let by_hand = format!(
         "sudo systemctl disable --now irqbalance; or IRQBALANCE_BANNED_CPULIST={} in /etc/default/irqbalance and restart it",
         cpus::list(way)
-    )))
+    );
+    let fix = if view.live.is_some() && view.tree.has("run/systemd/system") {
+        let unit = format!("{SERVICE}irqbalance.service");
+        Fix {
+            settings: vec![Setting::new(unit, "inactive")],
+            do_this: format!("reflexarc doctor --fix stops it until the next boot; or {by_hand}"),
+            to_stay: "sudo systemctl disable irqbalance".to_owned(),
+            ..Fix::default()
+        }
+    } else {
+        Fix::by_hand(by_hand)
+    };
+    outcome
+        .requested(format!("not running, or kept from {}", cpus::list(way)))
+        .seen(&file)
+        .fix(fix)
 }

@@ -9,8 +9,11 @@ mod isolation;
 // The boot file: what the next boot will ask for.
 mod boot;
 
-// Scheduling classes and their limits.
+// Scheduling classes, and what can refuse them.
 mod scheduler;
+
+// The limits of a process.
+mod limits;
 
 // Interrupts and their threads.
 mod interrupts;
@@ -41,11 +44,12 @@ mod measured;
 
 use crate::doctor::check::Check;
 
-const TABLE: [&[Check]; 13] = [
+const TABLE: [&[Check]; 14] = [
     kernel::CHECKS,
     isolation::CHECKS,
     boot::CHECKS,
     scheduler::CHECKS,
+    limits::CHECKS,
     interrupts::CHECKS,
     strangers::CHECKS,
     power::CHECKS,

@@ -1,4 +1,4 @@
-//! Scheduling classes: whether they are granted, and what limits them.
+//! Scheduling classes: whether they are granted, and what refuses them.
 
 use crate::doctor::check::{Category, Check, Fix, Outcome, Setting};
 use crate::doctor::checks::kernel::config_line;
@@ -14,13 +14,6 @@ pub const CHECKS: &[Check] = &[
         "",
     )
     .active(),
-    Check::new(
-        Category::Scheduler,
-        ("S02", "limits of the process"),
-        limits,
-        "Without CAP_SYS_NICE the limit on real-time priority decides, without CAP_IPC_LOCK the limit on locked memory. The soft limit counts, not the hard one alone.",
-        "",
-    ),
     Check::new(
         Category::Scheduler,
         ("S03", "real-time throttling"),
@@ -80,80 +73,14 @@ fn fifo(view: &View<'_>) -> Outcome {
         .fix(rights())
 }
 
-fn rights() -> Fix {
+pub fn rights() -> Fix {
     Fix::by_hand(
         "give the process the right: AmbientCapabilities=CAP_SYS_NICE CAP_IPC_LOCK in its unit; or setcap cap_sys_nice,cap_ipc_lock=ep on the binary; or `- rtprio 95` and `- memlock unlimited` in /etc/security/limits.d and log in again; in a container: --cap-add sys_nice --ulimit rtprio=95",
     )
 }
 
-/// Bits of the effective capabilities.
-const IPC_LOCK: u64 = 1 << 14;
-const SYS_NICE: u64 = 1 << 23;
-
-fn limits(view: &View<'_>) -> Outcome {
-    let limits = view.text("proc/self/limits");
-    let status = view.text("proc/self/status");
-    let (Ok(text), Ok(state)) = (&limits.found, &status.found) else {
-        return Outcome::unknown("the limits cannot be read")
-            .seen(&limits)
-            .seen(&status);
-    };
-    let capabilities = field(state, "CapEff:").and_then(|hex| u64::from_str_radix(hex, 16).ok());
-    let capabilities = capabilities.unwrap_or_default();
-    let rt = soft_and_hard(text, "Max realtime priority");
-    let lock = soft_and_hard(text, "Max locked memory");
-    let (Some(rt), Some(lock)) = (rt, lock) else {
-        return Outcome::unknown("the limits are not as expected").seen(&limits);
-    };
-    let enough = |limit: &str, least: u64| {
-        limit == "unlimited" || limit.parse().is_ok_and(|n: u64| n >= least)
-    };
-    let nice = capabilities & SYS_NICE != 0;
-    let locks = capabilities & IPC_LOCK != 0;
-    let rt_ok = nice || enough(rt.0, 95);
-    let lock_ok = locks || lock.0 == "unlimited";
-    let shown = |name: &str, (soft, hard): (&str, &str), has: bool| {
-        let by_right = if has {
-            ", but it has the capability"
-        } else {
-            ""
-        };
-        format!("{name} {soft} (hard {hard}){by_right}")
-    };
-    let effective = format!(
-        "{}; {}",
-        shown("real-time priority", rt, nice),
-        shown("locked memory", lock, locks)
-    );
-    let outcome = if rt_ok && lock_ok {
-        Outcome::pass(effective)
-    } else {
-        Outcome::fail(effective)
-    };
-    outcome
-        .requested("priority 95 and unlimited locked memory, or CAP_SYS_NICE and CAP_IPC_LOCK")
-        .shown(
-            limits.path,
-            format!(
-                "Max realtime priority {} {}, Max locked memory {} {}",
-                rt.0, rt.1, lock.0, lock.1
-            ),
-        )
-        .shown(status.path, format!("CapEff {capabilities:016x}"))
-        .fix(rights())
-}
-
-/// A line `NAME  SOFT  HARD  UNIT` of `/proc/self/limits`.
-fn soft_and_hard<'t>(text: &'t str, name: &str) -> Option<(&'t str, &'t str)> {
-    let mut words = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name))?
-        .split_whitespace();
-    Some((words.next()?, words.next()?))
-}
-
-/// A line `NAME: value` of `/proc/self/status`.
-fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+/// A line `NAME: value` of a process's `status`.
+pub fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     text.lines()
         .find_map(|line| line.strip_prefix(name))
         .map(str::trim)
