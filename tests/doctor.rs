@@ -7,6 +7,7 @@ mod doctor {
     mod captured;
     mod command;
     mod fix;
+    mod guest;
     mod tree;
     mod truth;
     mod truth_kernel;

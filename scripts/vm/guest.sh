@@ -32,6 +32,7 @@ guest_options() {
   esac
   vm=$PWD/target/vm/$flavour
   mkdir -p "$vm"
+  log=
 }
 
 # Installs what is missing as root, and names it otherwise. Each argument is a command and its package, `depmod:kmod`; an
@@ -240,11 +241,11 @@ guest_scripts() {
 }
 
 # Boots $root: guest_boot PROCESSORS MEGABYTES SECONDS-WITH-KVM SECONDS-WITHOUT KERNEL-ARGUMENTS [OPTIONS OF QEMU].
-# The console goes to $log, without carriage returns; init is told `fast` where there is KVM.
+# The console goes to $log (set before, or target/vm/*/console.log), without carriage returns; init is told `fast` where there is KVM.
 guest_boot() {
   local processors=$1 memory=$2 with=$3 without=$4 words=$5
   shift 5
-  log=$vm/console.log limit=$without
+  log=${log:-$vm/console.log} limit=$without
   (cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$vm/initrd"
   if kvm_works; then accelerator=kvm limit=$with words="$words fast"; else accelerator=tcg,thread=multi; fi
   say "booting $(cat "$vm/kernel/package") ($accelerator)"
@@ -282,8 +283,12 @@ guest_verdict() {
   awk '/guest: / { sub(/.*guest: /, ""); if ($0 != "done") print; next }
     /^(ok|FAIL|skip)  / { print; next }
     /measured: / { sub(/.*measured: /, "      "); print; next }
-    /^test .* \.\.\. (ok|FAILED)$/ { verdict = $NF == "ok" ? "ok  " : "FAIL"; name = $2; sub(/^.*::/, "", name)
-      gsub(/_/, " ", name); print verdict "  " name }' "$log"
+    # What a test tells stands between its name and its verdict.
+    /^test .* \.\.\. *$/ { name = $2; next }
+    /^(ok|FAILED)$/ && name { verdict($1, name); name = ""; next }
+    /^test .* \.\.\. (ok|FAILED)$/ { verdict($NF, $2) }
+    function verdict(word, name) { sub(/^.*::/, "", name); gsub(/_/, " ", name)
+      print (word == "ok" ? "ok  " : "FAIL") "  " name }' "$log"
   # libtest's own count is the one to believe: its lines may be torn by what a test writes. `count: ` is that of others.
   read -r good bad < <(awk '/^test result: / { gsub(/;/, ""); good += $4; bad += $6; summaries++ }
     /^count: / { good += $2; bad += $4; summaries++ }

@@ -7,7 +7,7 @@ mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp
 mount -t tmpfs run /run
 exec </dev/console >/dev/console 2>&1
-echo "guest: $(uname -r) $(uname -m), $(nproc) processors"
+echo "guest: $(uname -r) $(uname -m), $(grep -c ^processor /proc/cpuinfo) processors"
 
 # What the host asked for, on the kernel's command line.
 words=$(cat /proc/cmdline)
