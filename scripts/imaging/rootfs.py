@@ -108,7 +108,7 @@ def bootstrap(board: Board, options: Options, extra: tuple[str, ...], path: Path
         # One initramfs at the end: under an emulator each takes minutes, and packages would ask for several.
         '--essential-hook=mkdir -p "$1/etc/initramfs-tools" && echo update_initramfs=no > "$1/etc/initramfs-tools/update-initramfs.conf"',
         *(f"--dpkgopt=path-exclude={excluded}" for excluded in EXCLUDED),
-        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright", "--dpkgopt=path-include=/usr/share/doc/reflexarc/*",
         # The hook's file is one of a package, which would ask whose to keep.
         "--dpkgopt=force-confold",
         SUITE,
@@ -189,7 +189,7 @@ def settle(root: Root, options: Options) -> None:
     root.write("etc/reflexarc/user", options.user + "\n")
     if options.ssh_key:
         authorise(root, options.user, public_key(options.ssh_key))
-    for unit in ("systemd-networkd", "systemd-resolved", "systemd-timesyncd", "ssh", "reflexarc-firstboot"):
+    for unit in ("systemd-networkd", "systemd-resolved", "systemd-timesyncd", "ssh", "reflexarc-firstboot", "reflexarc-tune"):
         root.run("systemctl", "enable", f"{unit}.service")
 
 

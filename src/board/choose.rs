@@ -23,9 +23,24 @@ pub struct Chosen {
     pub said: String,
 }
 
+/// The name of whichever board this machine is.
+pub const AUTO: &str = "auto";
+
+impl Chosen {
+    /// The configuration says itself where threads run.
+    pub fn leave_to_configuration(&mut self) {
+        if self.threads.take().is_some() {
+            let name = self.name.as_deref().unwrap_or_default();
+            self.said = format!(
+                "board: {name}, found by itself; the configuration has [threads] of its own, which are used in place of the board's plan.\n"
+            );
+        }
+    }
+}
+
 /// `name` is a board's, the path of a board file, or `auto`.
 pub fn choose(name: &str, machine: &Machine) -> Result<Chosen> {
-    if name != "auto" {
+    if name != AUTO {
         let file = registry::find(name)?;
         file.check(machine)?;
         return Ok(take(&file, format!("board: {}", file.board.name)));

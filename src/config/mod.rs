@@ -127,9 +127,13 @@ impl Config {
         Ok(Self { written, ..config })
     }
 
-    /// Puts a board's thread plan in the place of the configuration's. `name` is a board's, a path, or `auto`.
+    /// Puts a board's thread plan in the place of the configuration's. `name` is a board's, a path, or `auto`, which
+    /// leaves a configuration with a `[threads]` of its own as it is: whoever wrote it knew the machine better.
     pub fn set_board(&mut self, name: &str) -> Result<()> {
-        let chosen = choose::choose(name, &Machine::detect())?;
+        let mut chosen = choose::choose(name, &Machine::detect())?;
+        if name == choose::AUTO && self.written.has("threads") {
+            chosen.leave_to_configuration();
+        }
         if let Some(threads) = &chosen.threads {
             self.threads = threads.clone();
         }

@@ -70,6 +70,11 @@ impl Written {
         toml::from_str(&self.text).map_err(|error| self.explain(&error))
     }
 
+    /// Whether the file has a table or a value of this name at its top.
+    pub fn has(&self, key: &str) -> bool {
+        DeTable::parse(&self.text).is_ok_and(|root| root.get_ref().contains_key(key))
+    }
+
     /// Adds the line to a fault that was found later and that names a key of this file, such as
     /// `threads.cores`.
     pub fn locate(&self, mut fault: Fault) -> Fault {

@@ -7,6 +7,7 @@ use reflexarc::board::choose::{auto, choose};
 use reflexarc::board::detect::detect;
 use reflexarc::board::evidence::Evidence;
 use reflexarc::board::registry::Registry;
+use reflexarc::config::Config;
 use reflexarc::rt::plan::Machine;
 
 use super::tree::{Tree, orin_nano};
@@ -99,4 +100,25 @@ fn a_run_on_this_machine_takes_what_it_finds() {
     check.arg("check").args(arguments);
     let said = text(&check.output().unwrap());
     assert!(said.contains(&wanted), "{said}");
+}
+
+#[test]
+fn threads_of_the_configurations_own_go_before_the_plan_of_a_board_that_was_found() {
+    let text = "[threads]\nlayout = \"together\"\npriority = 70\n";
+    let mut config = Config::parse(text, "robot.toml").unwrap();
+    let written = format!("{:?}", config.threads);
+    config.set_board("auto").unwrap();
+    assert_eq!(format!("{:?}", config.threads), written);
+    let chosen = config.board.as_ref().unwrap();
+    assert!(chosen.threads.is_none());
+    if chosen.name.is_some() {
+        assert!(
+            chosen.said.contains("[threads] of its own"),
+            "{}",
+            chosen.said
+        );
+    }
+    // Who names the board means it.
+    config.set_board("x86-64").unwrap();
+    assert_ne!(format!("{:?}", config.threads), written);
 }
