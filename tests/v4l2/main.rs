@@ -4,4 +4,5 @@ mod binary;
 mod host;
 mod pipeline;
 mod survive;
+mod tapped;
 mod vivid;

@@ -5,22 +5,22 @@ use reflexarc::action::config::ActionConfig;
 use reflexarc::action::player::Player;
 use reflexarc::action::sinks::{self, SinkConfig};
 use reflexarc::capture::v4l2::V4l2Source;
-use reflexarc::capture::{Count, Readiness, Source, SourceCounters};
+use reflexarc::capture::{Count, Source};
 use reflexarc::clock;
-use reflexarc::error::{Fault, StepError};
+use reflexarc::error::StepError;
 use reflexarc::features::{Encoder, FeatureMap, FeatureShape, FrameView};
-use reflexarc::frame::{FrameFormat, PixelFormat, StampSource};
+use reflexarc::frame::PixelFormat;
 use reflexarc::fusion::history::HistoryConfig;
 use reflexarc::pipeline::{Parts, Pipeline};
 use reflexarc::policy::still::Still;
 use reflexarc::rt::plan::{Layout, Machine, Plan, ThreadsConfig};
 use reflexarc::rt::stop::Stop;
 use reflexarc::rt::sync::Arc;
-use reflexarc::slot::{Empty, Filled, Slot};
 use reflexarc::telemetry::collect::Collector;
 use reflexarc::telemetry::goals::GoalsConfig;
-use reflexarc::units::{Hertz, MonoTime, Nanos};
+use reflexarc::units::{MonoTime, Nanos};
 
+use crate::tapped::{Taken, Tap, Tapped};
 use crate::vivid;
 
 /// Ten periods of the camera.
@@ -55,60 +55,23 @@ impl Encoder for Slow {
     }
 }
 
-/// A camera that notes when the driver lost frames because all its buffers were full.
-struct Watched {
-    camera: V4l2Source,
-    starved: Arc<Count>,
-}
+/// Notes when the driver lost frames because all its buffers were full.
+struct Starved(Arc<Count>);
 
-impl Source for Watched {
-    fn take(&mut self, now: MonoTime) -> Result<Option<Slot<Filled>>, StepError> {
-        let counters = self.camera.counters();
+impl Tap for Starved {
+    fn take(&mut self, camera: &mut V4l2Source, now: MonoTime) -> Taken {
+        let counters = camera.counters();
         let (had, produced, gaps) = (
-            self.camera.queued() as u64,
+            camera.queued() as u64,
             counters.produced.get(),
             counters.gaps.get(),
         );
-        let taken = self.camera.take(now);
+        let taken = camera.take(now);
         // A gap while the driver had another buffer to fill is vivid's own, on a busy host.
         if counters.produced.get() - produced == had {
-            self.starved.add(counters.gaps.get() - gaps);
+            self.0.add(counters.gaps.get() - gaps);
         }
         taken
-    }
-
-    fn describe(&self) -> String {
-        self.camera.describe()
-    }
-    fn format(&self) -> FrameFormat {
-        self.camera.format()
-    }
-    fn rate(&self) -> Option<Hertz> {
-        self.camera.rate()
-    }
-    fn stamp_source(&self) -> StampSource {
-        self.camera.stamp_source()
-    }
-    fn slot_count(&self) -> u32 {
-        self.camera.slot_count()
-    }
-    fn next_due(&self) -> Option<MonoTime> {
-        self.camera.next_due()
-    }
-    fn start(&mut self) -> Result<(), Fault> {
-        self.camera.start()
-    }
-    fn wait(&mut self, deadline: MonoTime) -> Result<Readiness, StepError> {
-        self.camera.wait(deadline)
-    }
-    fn give_back(&mut self, slot: Slot<Empty>) {
-        self.camera.give_back(slot);
-    }
-    fn stop(&mut self) {
-        self.camera.stop();
-    }
-    fn counters(&self) -> Arc<SourceCounters> {
-        self.camera.counters()
     }
 }
 
@@ -127,9 +90,9 @@ fn run() -> u64 {
     );
     let action = ActionConfig::default();
     let parts = Parts {
-        source: Box::new(Watched {
+        source: Box::new(Tapped {
             camera,
-            starved: Arc::clone(&starved),
+            tap: Starved(Arc::clone(&starved)),
         }),
         encoder: Box::new(Slow),
         policy: Box::new(Still::new(2)),
