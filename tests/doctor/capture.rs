@@ -71,6 +71,8 @@ fn a_capture_of_a_tree_gets_the_same_verdicts() {
         "rock-5b",
         "pc-debian-rt",
         "virtual-machine",
+        "guest-x86-64-isolated",
+        "guest-x86-64-plain",
     ] {
         let tree = Tree::fixture(name);
         let contents = captured(&tree);

@@ -24,6 +24,8 @@ fn the_verdicts_of_captured_trees_are_stable() {
         ("rock-5b", Some("rock-5b")),
         ("pc-debian-rt", Some("x86-64")),
         ("virtual-machine", Some("x86-64")),
+        ("guest-x86-64-isolated", Some("x86-64")),
+        ("guest-x86-64-plain", Some("x86-64")),
     ] {
         let (tree, file) = judged(name);
         let board_file = file.as_ref().map(|file| &file.board);
@@ -53,6 +55,8 @@ fn the_cores_of_the_way_come_from_the_board_or_the_command_line_or_the_plan() {
         ("rock-5b", &[6, 7], AskedBy::Board),
         ("pc-debian-rt", &[3, 7], AskedBy::CommandLine),
         ("virtual-machine", &[1], AskedBy::Plan),
+        ("guest-x86-64-isolated", &[2, 3], AskedBy::CommandLine),
+        ("guest-x86-64-plain", &[2, 3], AskedBy::Plan),
     ] {
         let (tree, file) = judged(name);
         let files = Files::new(tree.path());
