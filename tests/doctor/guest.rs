@@ -6,6 +6,8 @@ use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
+use reflexarc::clock;
+use reflexarc::units::Nanos;
 use serde_json::Value;
 
 use crate::support::text;
@@ -161,6 +163,9 @@ fn active_interrupts() -> Vec<String> {
 #[ignore = "needs a guest: scripts/dev vm doctor"]
 fn interrupts_on_the_cores_of_the_way_are_found_moved_and_moved_back() {
     let core = Examined::now(&[]).way()[0].to_string();
+    // One that surely comes and can be moved: the alarm of the clock that runs on.
+    fs::write("/sys/class/rtc/rtc0/wakealarm", "+1").ok();
+    clock::sleep_until(clock::now() + Nanos::from_secs(3));
     let moved = active_interrupts()
         .into_iter()
         .filter(|number| fs::write(format!("/proc/irq/{number}/smp_affinity_list"), &core).is_ok());
