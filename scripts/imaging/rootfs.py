@@ -39,6 +39,10 @@ TRACES = (
 )  # fmt: skip
 
 
+_INITRAMFS = "/usr/sbin/update-initramfs"
+_LATER = "/usr/sbin/update-initramfs.later"
+
+
 class Root:
     """A root file system in a folder, of which programs can be run."""
 
@@ -105,12 +109,12 @@ def bootstrap(board: Board, options: Options, extra: tuple[str, ...], path: Path
         "--format=directory",
         f"--include={','.join((*PACKAGES, *MEASURING, *extra))}",
         '--aptopt=Apt::Install-Recommends "false"',
-        # One initramfs at the end: under an emulator each takes minutes, and packages would ask for several.
-        '--essential-hook=mkdir -p "$1/etc/initramfs-tools" && echo update_initramfs=no > "$1/etc/initramfs-tools/update-initramfs.conf"',
+        # One initramfs at the end: under an emulator each takes minutes, and the kernel and others would make their own.
+        f'--essential-hook=chroot "$1" dpkg-divert --quiet --local --rename --add --divert {_LATER} {_INITRAMFS}',
+        f'--essential-hook=ln -s /bin/true "$1{_INITRAMFS}"',
         *(f"--dpkgopt=path-exclude={excluded}" for excluded in EXCLUDED),
-        "--dpkgopt=path-include=/usr/share/doc/*/copyright", "--dpkgopt=path-include=/usr/share/doc/reflexarc/*",
-        # The hook's file is one of a package, which would ask whose to keep.
-        "--dpkgopt=force-confold",
+        "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+        "--dpkgopt=path-include=/usr/share/doc/reflexarc/*",
         SUITE,
         str(path),
         *_sources(mirror, board, options),
@@ -189,7 +193,14 @@ def settle(root: Root, options: Options) -> None:
     root.write("etc/reflexarc/user", options.user + "\n")
     if options.ssh_key:
         authorise(root, options.user, public_key(options.ssh_key))
-    for unit in ("systemd-networkd", "systemd-resolved", "systemd-timesyncd", "ssh", "reflexarc-firstboot", "reflexarc-tune"):
+    for unit in (
+        "systemd-networkd",
+        "systemd-resolved",
+        "systemd-timesyncd",
+        "ssh",
+        "reflexarc-firstboot",
+        "reflexarc-tune",
+    ):
         root.run("systemctl", "enable", f"{unit}.service")
 
 
@@ -238,7 +249,8 @@ def make_initramfs(root: Root, modules: tuple[str, ...]) -> Path:
     root.write("etc/initramfs-tools/conf.d/reflexarc", f"MODULES={'list' if modules else 'most'}\nCOMPRESS=zstd\n")
     if modules:
         root.write("etc/initramfs-tools/modules", "\n".join(modules) + "\n")
-    root.write("etc/initramfs-tools/update-initramfs.conf", "update_initramfs=yes\nbackup_initramfs=no\n")
+    (root.path / _INITRAMFS.lstrip("/")).unlink()
+    root.run("dpkg-divert", "--quiet", "--local", "--rename", "--remove", _INITRAMFS)
     root.run("update-initramfs", "-c", "-k", version)
     return root.path / f"boot/initrd.img-{version}"
 
