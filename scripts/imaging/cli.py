@@ -1,7 +1,6 @@
 """From the command line to the exit code."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -78,7 +77,7 @@ def make(asked: Options) -> None:
     try:
         _build(board, asked, package, epoch, work)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        host.remove(work)
 
 
 def _build(board: Board, asked: Options, package: Path, epoch: int, work: Path) -> None:
@@ -116,7 +115,7 @@ def _build(board: Board, asked: Options, package: Path, epoch: int, work: Path) 
     _say("making the disk")
     image = work / f"reflexarc-{board.name}.img"
     disk.make(image, layout, known, boot, root.path, asked.size, epoch)
-    shutil.rmtree(root.path)
+    host.remove(root.path)
     _say("compressing")
     for path in [*artefacts.publish(image, about), image]:
         final = asked.out / path.name

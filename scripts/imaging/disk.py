@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,9 +177,3 @@ def _copy(source: Path, target: Path, offset: int) -> None:
                 write.write(piece)
                 left -= len(piece)
             position = stop
-
-
-def clear(folder: Path) -> None:
-    """An empty folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)

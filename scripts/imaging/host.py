@@ -17,6 +17,7 @@ TOOLS = {
     "mcopy": "mtools",
     "sfdisk": "fdisk",
     "fallocate": "util-linux",
+    "unshare": "util-linux",
     "zstd": "zstd",
     "bmaptool": "bmap-tools",
     "dpkg-deb": "dpkg",
@@ -33,6 +34,26 @@ _ELF = {
     ),
 }
 _EMULATORS = {"arm64": "qemu-aarch64-static"}
+
+
+# What a command mounts goes when its processes do, however they end: `rm` as root would go on into a /proc or /sys that was
+# left mounted below a folder.
+OWN_MOUNTS = ["unshare", "--mount", "--propagation", "private", "--fork", "--kill-child"]
+
+
+def remove(folder: Path) -> None:
+    """Removes a folder with all that is in it, unless something is mounted there."""
+    inside = f"{folder.resolve()}/"
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    mounted = [line.split()[4] for line in mounts if f"{line.split()[4]}/".startswith(inside)]
+    if mounted:
+        raise Refusal(
+            Code.MOUNTED,
+            f"something is mounted at {', '.join(mounted)}",
+            f"removing {folder} would go on into it",
+            f"see what it is, umount it, and remove {folder}",
+        )
+    shutil.rmtree(folder)
 
 
 def check(board: Board) -> None:

@@ -28,6 +28,7 @@ class Code(Reason):
     FILE_SYSTEM = (50, "a file system could not be made")
     TOO_SMALL = (51, "the system does not fit into the size asked for")
     OUTPUT = (52, "the image could not be written")
+    MOUNTED = (53, "something is mounted in a folder that is to be removed")
     UNFORESEEN = (99, "something happened that this program does not know")
     INTERRUPTED = (130, "stopped by a signal")
 

@@ -54,11 +54,8 @@ class Root:
         """Runs a program of the system in it."""
         # /proc for the packages' scripts; without /sys and /dev nothing of this machine can be changed from inside.
         environment = {"SOURCE_DATE_EPOCH": str(self.epoch), "DEBIAN_FRONTEND": "noninteractive", "HOME": "/root"}
-        host.must(Code.CUSTOMISE, ["mount", "-t", "proc", "proc", str(self.path / "proc")])
-        try:
-            return host.must(Code.CUSTOMISE, ["chroot", str(self.path), *command], env=environment, feed=feed)
-        finally:
-            host.run(["umount", str(self.path / "proc")], quiet=True)
+        inside = ["sh", "-c", 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"', str(self.path), *command]
+        return host.must(Code.CUSTOMISE, [*host.OWN_MOUNTS, *inside], env=environment, feed=feed)
 
     def write(self, name: str, text: str, mode: int = 0o644) -> None:
         """Writes a file below it."""
@@ -122,6 +119,7 @@ def bootstrap(board: Board, options: Options, extra: tuple[str, ...], path: Path
     # Beside the image, not in the folder that goes away with a failure.
     log = path.parent.parent / f"{board.name}.mmdebstrap.log"
     with log.open("wb") as file:
+        command = [*host.OWN_MOUNTS, *command]
         program = host.which(command[0]) or command[0]
         environment = os.environ | {
             "SOURCE_DATE_EPOCH": str(epoch),

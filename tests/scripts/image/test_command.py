@@ -1,13 +1,15 @@
 """What the command line takes and refuses; that its documentation is complete."""
 
+import os
 import re
+import subprocess
 import unittest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fixture import KEY, REPOSITORY, image
 from imaging import board as boards
-from imaging import options, rootfs
+from imaging import host, options, rootfs
 from imaging.reason import Code, Refusal
 
 
@@ -62,6 +64,37 @@ class CommandTest(unittest.TestCase):
         self.assertEqual(isolation(board, options.parse([board.name])), list(board.arguments))
         self.assertEqual(isolation(board, options.parse([board.name, "--isolate", "none"])), [])
         self.assertIn("nohz_full=3", isolation(board, options.parse([board.name, "--isolate", "3"])))
+
+    @unittest.skipIf(os.geteuid() != 0, "mounting needs root")
+    def test_a_folder_with_a_mount_in_it_is_not_removed(self) -> None:
+        with TemporaryDirectory() as name:
+            folder = Path(name) / "work"
+            (folder / "root/proc").mkdir(parents=True)
+            (folder / "root/file").write_text("x")
+            if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(folder / "root/proc")], check=False).returncode:
+                self.skipTest("this machine lets nobody mount")
+            try:
+                with self.assertRaises(Refusal) as refused:
+                    host.remove(folder)
+                self.assertIs(refused.exception.code, Code.MOUNTED)
+                self.assertTrue((folder / "root/file").exists())
+            finally:
+                subprocess.run(["umount", str(folder / "root/proc")], check=True)
+            host.remove(folder)
+            self.assertFalse(folder.exists())
+
+    @unittest.skipIf(os.geteuid() != 0, "mounting needs root")
+    def test_what_a_killed_command_has_mounted_is_gone_with_it(self) -> None:
+        with TemporaryDirectory() as name:
+            words = ["sh", "-c", f"mount -t tmpfs tmpfs {name} && touch {name}/mounted && echo mounted && sleep 60"]
+            command = [host.which("unshare") or "unshare", *host.OWN_MOUNTS[1:], *words]
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
+                assert running.stdout
+                if running.stdout.readline() != b"mounted\n":
+                    self.skipTest("this machine lets nobody mount")
+                running.kill()
+            self.assertEqual(list(Path(name).iterdir()), [])
+            self.assertNotIn(name, Path("/proc/self/mountinfo").read_text())
 
     def test_each_exit_code_is_in_the_documentation(self) -> None:
         text = (REPOSITORY / "docs/images.md").read_text(encoding="utf-8")
