@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boards import BOARDS, fact, names
+
 from .reason import Code, Refusal
 
-BOARDS = Path(__file__).resolve().parents[2] / "boards"
+__all__ = ["ARCHITECTURES", "Board", "load", "names"]
 
 # Rust's first word of a target triple to Debian's name of the architecture.
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -34,11 +36,6 @@ class Board:
     def architecture(self) -> str:
         """As Debian names it."""
         return ARCHITECTURES[self.target.partition("-")[0]]
-
-
-def names() -> list[str]:
-    """The boards that have a file."""
-    return sorted(path.parent.name for path in BOARDS.glob("*/board.toml"))
 
 
 def load(name: str, folder: Path = BOARDS) -> Board:
@@ -70,13 +67,8 @@ def _board(read: dict[str, Any]) -> Board:
         title=read["title"],
         recipe=read["flash"]["recipe"],
         boot=boot.get("format", ""),
-        arguments=tuple(_fact(boot, "arguments", [])),
+        arguments=tuple(fact(boot, "arguments", [])),
         target=read["build"]["target"],
-        kernels={release: tuple(_fact(kernels, release, [])) for release in kernels},
-        cameras=tuple(_fact(read.get("cameras", {}), "stacks", [])),
+        kernels={release: tuple(fact(kernels, release, [])) for release in kernels},
+        cameras=tuple(fact(read.get("cameras", {}), "stacks", [])),
     )
-
-
-def _fact(table: dict[str, Any], key: str, otherwise: Any) -> Any:
-    """The value of a fact."""
-    return table[key]["value"] if key in table else otherwise
