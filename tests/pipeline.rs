@@ -43,6 +43,7 @@ enum Stall {
 }
 
 const STALL: Nanos = Nanos::from_millis(40);
+/// The first frame from here on stalls: on a busy machine any one may give way to a newer one before it comes so far.
 const STALLED_FRAME: u64 = 60;
 
 /// An encoder that checks each frame's content, and may stall at one.
@@ -79,7 +80,8 @@ impl Encoder for Checking {
         Ok(())
     }
     fn encode(&mut self, out: &mut FeatureMap) -> Result<(), StepError> {
-        if self.stall && self.seq == STALLED_FRAME {
+        if self.stall && self.seq >= STALLED_FRAME {
+            self.stall = false;
             stall_for(STALL);
         }
         out.values_mut()[0] = 1.0;
@@ -116,7 +118,8 @@ impl Source for StallingSource {
     }
     fn take(&mut self, now: MonoTime) -> Result<Option<Slot<Filled>>, StepError> {
         let slot = self.inner.take(now)?;
-        if self.stall && slot.as_ref().is_some_and(|s| s.meta().seq == STALLED_FRAME) {
+        if self.stall && slot.as_ref().is_some_and(|s| s.meta().seq >= STALLED_FRAME) {
+            self.stall = false;
             stall_for(STALL);
         }
         Ok(slot)
@@ -152,7 +155,10 @@ impl Policy for Stalling {
     }
     fn decide(&mut self, set: &Aligned<'_>, chunk: &mut Chunk) -> Result<(), StepError> {
         match self.stall {
-            Stall::Fusion if set.frame.seq == STALLED_FRAME => stall_for(STALL),
+            Stall::Fusion if set.frame.seq >= STALLED_FRAME => {
+                self.stall = Stall::Nowhere;
+                stall_for(STALL);
+            }
             Stall::FusionEachTime => stall_for(Nanos::from_millis(1)),
             _ => {}
         }
