@@ -3,5 +3,8 @@
 // What the sensors said lately, and what that means for one instant.
 pub mod history;
 
+// What fusion does with what it is given.
+pub mod decider;
+
 // The stage.
 pub mod stage;

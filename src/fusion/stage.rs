@@ -8,12 +8,13 @@ use crate::action::Chunk;
 use crate::clock;
 use crate::error::StepError;
 use crate::features::stage::Features;
+use crate::fusion::decider::Decider;
 use crate::fusion::history::History;
 use crate::language::Instruction;
 use crate::link::{EveryReader, EveryWriter, NewestReader, NewestWriter};
-use crate::policy::{Aligned, Policy, PolicyStatus, State, StateStatus};
+use crate::policy::{Policy, PolicyStatus};
 use crate::rt::sync::Arc;
-use crate::sensor::{DOF_MAX, Reading};
+use crate::sensor::Reading;
 use crate::stage::{StageCount, Step, touch};
 use crate::telemetry::probe::Probe;
 use crate::telemetry::record::{self, Outcome, Record};
@@ -33,10 +34,9 @@ pub struct SensorInput {
 
 /// See the module.
 pub struct FusionStage {
-    policy: Box<dyn Policy>,
-    sensors: Vec<SensorInput>,
+    decider: Decider,
+    readings: Vec<EveryReader<Reading>>,
     instructions: NewestReader<Instruction>,
-    instruction: Option<Instruction>,
     chunks: NewestWriter<Box<Chunk>>,
     chunks_home: EveryReader<Box<Chunk>>,
     /// Chunks ready to be filled; never more than `CHUNK_COUNT`, so it never grows.
@@ -60,11 +60,14 @@ impl FusionStage {
         let free = (0..CHUNK_COUNT)
             .map(|_| Box::new(Chunk::new(policy.dof())))
             .collect();
+        let (readings, histories) = sensors
+            .into_iter()
+            .map(|sensor| (sensor.readings, sensor.history))
+            .unzip();
         Self {
-            policy,
-            sensors,
+            decider: Decider::new(policy, histories),
+            readings,
             instructions,
-            instruction: None,
             chunks,
             chunks_home,
             free,
@@ -80,15 +83,15 @@ impl FusionStage {
     }
 
     fn read_side_inputs(&mut self) {
-        for sensor in &mut self.sensors {
+        for (sensor, readings) in self.readings.iter_mut().enumerate() {
             // BOUND: the capacity of the link.
-            while let Some(reading) = sensor.readings.pop() {
+            while let Some(reading) = readings.pop() {
                 self.probe.record(Record::Reading {
                     source_index: reading.source_index,
                     at: reading.at,
                     arrived: reading.arrived,
                 });
-                sensor.history.push(&reading);
+                self.decider.read(sensor, &reading);
             }
         }
         if let Some(instruction) = self.instructions.pop() {
@@ -97,25 +100,12 @@ impl FusionStage {
                 received: instruction.received,
                 encoded: instruction.encoded,
             });
-            self.instruction = Some(instruction);
-        }
-    }
-
-    /// The state at the frame's time. A policy sees the first sensor; further ones are recorded.
-    fn state_at(&self, at: MonoTime) -> State {
-        match self.sensors.first() {
-            Some(sensor) => sensor.history.at(at),
-            None => State {
-                at,
-                status: StateStatus::Missing,
-                len: 0,
-                values: [0.0; DOF_MAX],
-            },
+            self.decider.hear(instruction);
         }
     }
 
     fn tell_status(&mut self, now: MonoTime) {
-        let status = self.policy.status();
+        let status = self.decider.status();
         if status != self.status {
             self.status = status;
             self.probe.record(Record::Policy { at: now, status });
@@ -138,15 +128,7 @@ impl FusionStage {
         let Some(mut chunk) = self.free_chunk() else {
             return (clock::now(), Outcome::Failed(StepError::Compute));
         };
-        let set = Aligned {
-            now: begin,
-            frame: &features.meta,
-            features: &features.map,
-            instruction: self.instruction.as_ref(),
-            state: self.state_at(features.meta.captured),
-        };
-        chunk.clear();
-        let decided = self.policy.decide(&set, &mut chunk);
+        let (_, decided) = self.decider.decide(features, begin, &mut chunk);
         let end = clock::now();
         let outcome = match decided {
             Err(error) => Outcome::Failed(error),
@@ -160,7 +142,7 @@ impl FusionStage {
         chunk.trace = features.trace;
         chunk.trace.stamp(Mark::FusionBegin, begin);
         chunk.trace.stamp(Mark::Fused, end);
-        chunk.trace.instruction_id = self.instruction.as_ref().map_or(0, |i| i.id);
+        chunk.trace.instruction_id = self.decider.instruction_id();
         // The link has counted a stale chunk.
         self.free.extend(self.chunks.push(chunk));
         (end, outcome)
@@ -202,11 +184,8 @@ impl Step<Box<Features>> for FusionStage {
         if let Some(mut chunk) = self.free_chunk() {
             chunk.clear();
             chunk.trace = Trace::default();
-            self.policy.rehearse(&mut chunk);
+            self.decider.rehearse(&mut chunk);
             self.free.push(chunk);
-        }
-        if let Some(sensor) = self.sensors.first() {
-            sensor.history.rehearse(clock::now());
         }
         touch(self.chunks.is_abandoned());
         touch(self.maps_home.has_room());
