@@ -48,6 +48,9 @@ pub mod language;
 // From sensors to state.
 pub mod sensor;
 
+// Event time, bounds, windows, alignment: a small stream engine.
+pub mod stream;
+
 // Bringing features, words and sensors to one instant.
 pub mod fusion;
 
