@@ -24,7 +24,6 @@ use reflexarc::clock;
 use reflexarc::error::StepError;
 use reflexarc::features::Encoder;
 use reflexarc::features::encoders::{self, EncoderConfig, EncoderName};
-use reflexarc::fusion::history::HistoryConfig;
 use reflexarc::pipeline::{Parts, Pipeline};
 use reflexarc::policy::still::Still;
 use reflexarc::rt::latency::AwakeCores;
@@ -85,7 +84,6 @@ fn run(
         encoder,
         policy: Box::new(Still::new(2)),
         sensors: Vec::new(),
-        history: HistoryConfig::default(),
         language: Box::new(|_, _| {}),
         player: Player::new(&ActionConfig::default(), 2, &[]).unwrap(),
         sink: Box::new(Nowhere),

@@ -22,8 +22,9 @@ use crate::error::{Fault, Kind, Result};
 use crate::features::stage::{Features, FeaturesStage, MAP_COUNT};
 use crate::features::{Encoder, FeatureMap};
 use crate::frame::{FrameFormat, FrameMarks, FrameMeta, StampSource};
-use crate::fusion::history::{History, HistoryConfig, HistoryCounters};
-use crate::fusion::stage::{CHUNK_COUNT, FusionStage, SensorInput};
+use crate::fusion::align::{AlignConfig, AlignCounters, SensorLane};
+use crate::fusion::sensors::SensorInput;
+use crate::fusion::stage::{CHUNK_COUNT, FusionStage};
 use crate::language::Instruction;
 use crate::link::{self, LinkCount, NewestWriter};
 use crate::policy::Policy;
@@ -37,7 +38,7 @@ use crate::sensor::{Reading, SensorSource};
 use crate::stage::{IDLE_TURN, Inlet, Next, StageCount, run_from_link, until_stopped};
 use crate::telemetry::collect::Collector;
 use crate::telemetry::trace::{Stage, Trace};
-use crate::units::MonoTime;
+use crate::units::{MonoTime, Nanos};
 
 /// Runs the language side on a thread of its own: reads text, encodes it, pushes instructions, until asked to
 /// stop.
@@ -48,8 +49,8 @@ pub struct Parts {
     pub source: Box<dyn Source>,
     pub encoder: Box<dyn Encoder>,
     pub policy: Box<dyn Policy>,
-    pub sensors: Vec<Box<dyn SensorSource>>,
-    pub history: HistoryConfig,
+    /// Each with how its readings are brought to a frame's instant.
+    pub sensors: Vec<(Box<dyn SensorSource>, AlignConfig)>,
     pub language: LanguageRun,
     pub player: Player,
     pub sink: Box<dyn Sink>,
@@ -75,10 +76,10 @@ pub struct Pipeline {
     capture_end: Arc<OnceLock<CaptureEnd>>,
 }
 
-/// What one sensor, if it counts, and its history in fusion have counted.
+/// What one sensor, if it counts, and its lane in fusion have counted.
 pub struct SensorCounts {
     pub intake: Option<Arc<SensorCounters>>,
-    pub history: Arc<HistoryCounters>,
+    pub align: Arc<AlignCounters>,
 }
 
 /// A link or call between two stages, for the accounts.
@@ -102,12 +103,12 @@ impl Pipeline {
             source,
             encoder,
             policy,
-            mut sensors,
-            history,
+            sensors,
             language,
             mut player,
             sink,
         } = parts;
+        let (mut sensors, align): (Vec<_>, Vec<_>) = sensors.into_iter().unzip();
         sensors.iter_mut().try_for_each(|sensor| sensor.start())?;
         let lossless = !source.drops_when_behind();
         let period = source.rate().map(|rate| rate.period());
@@ -135,20 +136,25 @@ impl Pipeline {
         name("language -> fusion", "newest", instructions_in.count());
         let (mut reading_writers, mut sensor_inputs) = (Vec::new(), Vec::new());
         let (mut sensor_counts, player_counts) = (Vec::new(), player.counters());
-        for (index, sensor) in sensors.iter().enumerate() {
-            let (writer, readings) = link::every::<Reading>(READINGS, &silent);
+        let readings_bell = if align.iter().any(|align| align.wait > Nanos::ZERO) {
+            Bell::new()
+        } else {
+            Bell::silent()
+        };
+        for (index, (sensor, align)) in sensors.iter().zip(&align).enumerate() {
+            let (writer, readings) = link::every::<Reading>(READINGS, &readings_bell);
             name(
                 &format!("sensor-{index} -> fusion"),
                 "every",
                 writer.count(),
             );
             reading_writers.push(writer);
-            let history = History::new(&history);
+            let lane = SensorLane::new(align);
             sensor_counts.push(SensorCounts {
                 intake: sensor.counters(),
-                history: history.counters(),
+                align: lane.counters(),
             });
-            sensor_inputs.push(SensorInput { readings, history });
+            sensor_inputs.push(SensorInput { readings, lane });
         }
         let first = start::from_first_reading(&mut player, &mut sensors)?;
         if let (Some(reading), Some(writer)) = (first, reading_writers.first_mut()) {
@@ -182,7 +188,7 @@ impl Pipeline {
         );
         let fusion = FusionStage::new(
             policy,
-            sensor_inputs,
+            (sensor_inputs, readings_bell),
             instructions,
             chunks_in,
             chunks_home,

@@ -27,7 +27,7 @@ const TABLES: [&str; 19] = [
     "sensor",
     "sensor.csv",
     "sensor.iio",
-    "history",
+    "align",
     "policy",
     "policy.gaze",
     "action",
@@ -42,7 +42,7 @@ fn all(config: &Config) -> String {
     let c = config;
     let (ends, middle) = (
         (&c.camera, &c.sensor, &c.sink, &c.action),
-        (&c.encoder, &c.language, &c.history, &c.policy),
+        (&c.encoder, &c.language, &c.align, &c.policy),
     );
     format!(
         "{ends:#?}{middle:#?}{:#?}",
@@ -198,7 +198,7 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "fraction where a whole number is wanted",
-        "[history]\nreadings = 2.5",
+        "[align]\nreadings = 2.5",
         2,
         &["a whole number"],
     ),
@@ -248,7 +248,7 @@ const MISTAKES: &[Mistake] = &[
     ),
     (
         "age below zero",
-        "[history]\nmax_age = \"-5 ms\"",
+        "[align]\nmax_age = \"-5 ms\"",
         2,
         &["below zero"],
     ),
@@ -332,10 +332,34 @@ const MISTAKES: &[Mistake] = &[
         &["0% to 100%"],
     ),
     (
-        "history too short",
-        "[history]\nreadings = 1",
+        "too few readings to align by",
+        "[align]\nreadings = 1",
         2,
         &["2 to 65536"],
+    ),
+    (
+        "wait longer than the stage may take",
+        "[align]\nwait = \"60 ms\"",
+        2,
+        &["at most 50", "goal"],
+    ),
+    (
+        "quaternion behind the values",
+        "[align]\nquaternion = 13",
+        2,
+        &["write 0 to 12"],
+    ),
+    (
+        "default state too long",
+        "[align]\ndefault = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]",
+        2,
+        &["17 values", "at most 16"],
+    ),
+    (
+        "unknown way to align",
+        "[align]\nchoice = \"spline\"",
+        2,
+        &["interpolate", "nearest", "hold", "latest"],
     ),
     (
         "share above one",
@@ -617,8 +641,8 @@ fn a_file_that_is_none_is_explained() {
     );
 
     let path = dir.path().join("windows.toml");
-    fs::write(&path, "[history]\r\nreadings = 64\r\n").unwrap();
-    assert_eq!(loaded(path).unwrap().history.readings, 64);
+    fs::write(&path, "[align]\r\nreadings = 64\r\n").unwrap();
+    assert_eq!(loaded(path).unwrap().align.readings, 64);
 }
 
 #[test]

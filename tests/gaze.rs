@@ -15,8 +15,9 @@ use reflexarc::language::{Instruction, MiniLm};
 use reflexarc::lens::Pose;
 use reflexarc::models::{self, Group};
 use reflexarc::policy::gaze::{Gaze, GazeConfig};
-use reflexarc::policy::{Aligned, Phase, Policy, State, StateStatus};
+use reflexarc::policy::{Aligned, Phase, Policy, State};
 use reflexarc::scene::{SceneConfig, World};
+use reflexarc::stream::align::choice::Status;
 use reflexarc::units::{Hertz, MonoTime, Nanos};
 
 /// Half the size of the pictures and a third of the frames of a real run, so that many seeds fit in a test.
@@ -121,18 +122,19 @@ impl Loop {
             {
                 (values[0], values[1]) = (pose.pan as f32, pose.tilt as f32);
             }
-            let state = State {
+            let states = [State {
                 at: captured,
-                status: StateStatus::Interpolated,
+                status: Status::Exact,
+                is_filled: false,
                 len: 2,
                 values,
-            };
+            }];
             let set = Aligned {
                 now: captured + DELAY,
                 frame: &meta,
                 features: &self.map,
                 instruction: Some(&instruction),
-                state,
+                states: &states,
             };
             self.chunk.clear();
             self.policy.decide(&set, &mut self.chunk).unwrap();

@@ -12,7 +12,6 @@ use reflexarc::clock;
 use reflexarc::error::{Fault, StepError};
 use reflexarc::features::{Encoder, FeatureMap, FeatureShape, FrameView};
 use reflexarc::frame::{FrameFormat, StampSource};
-use reflexarc::fusion::history::HistoryConfig;
 use reflexarc::pipeline::{Parts, Pipeline};
 use reflexarc::policy::still::Still;
 use reflexarc::policy::{Aligned, Explainer, Policy, PolicyStatus};
@@ -240,7 +239,6 @@ fn run_source(layout: Layout, source: SyntheticSource, stall: Stall) -> (Pipelin
             stall,
         }),
         sensors: Vec::new(),
-        history: HistoryConfig::default(),
         language: Box::new(|_, _| {}),
         player: Player::new(&ActionConfig::default(), 2, &[]).unwrap(),
         sink: Box::new(SlowSink {

@@ -206,23 +206,20 @@ fn every_chunk_and_every_reading_is_accounted_for_in_the_report() {
     assert_eq!(waiting, 0, "the stop drops what has not begun: {player}");
     assert_eq!(offered, count(&link(&report, "fusion -> action")["out"]));
     let sensor = &report["sensors"][0];
-    let (intake, history) = (&sensor["intake"], &sensor["history"]);
+    let (intake, align) = (&sensor["intake"], &sensor["align"]);
     let (received, accepted) = (count(&intake["received"]), count(&intake["accepted"]));
     assert_eq!(received, accepted + sum(&intake["refused"]), "{intake}");
     for reason in ["bad JSON", "duplicate"] {
         assert!(count(&intake["refused"][reason]) > 0, "{reason}: {intake}");
     }
     assert_eq!(accepted, count(&link(&report, "sensor-0 -> fusion")["in"]));
-    assert_eq!(
-        history["pushed"],
-        link(&report, "sensor-0 -> fusion")["out"]
-    );
+    assert_eq!(align["pushed"], link(&report, "sensor-0 -> fusion")["out"]);
     let asked = sum(&sensor["states"]);
     assert_eq!(asked, count(&link(&report, "features -> fusion")["out"]));
 
     // Telemetry's samples count the same things in another way.
     if report["telemetry"]["lost_samples"] == 0 {
-        assert_eq!(sensor["age"]["count"], history["pushed"]);
+        assert_eq!(sensor["age"]["count"], align["pushed"]);
         let rungs = &report["rungs"];
         assert_eq!(sum(&player["rung_changes"]), count(&rungs["changes_count"]));
         for (rung, sampled) in ["fresh", "tail", "hold", "stop"].into_iter().zip([

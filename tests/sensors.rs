@@ -756,58 +756,73 @@ mod iio {
     }
 }
 
-mod history {
+mod align {
     use super::*;
-    use reflexarc::fusion::history::{History, HistoryConfig};
-    use reflexarc::policy::StateStatus;
+    use reflexarc::fusion::align::{AlignConfig, ChoiceName, SensorLane};
+    use reflexarc::policy::State;
+    use reflexarc::stream::align::choice::Status;
 
-    fn reading(at: i64, value: f32) -> Reading {
-        let mut values = [0.0; 16];
-        values[0] = value;
-        Reading {
+    fn reading(at: i64, values: &[f32]) -> Reading {
+        let mut reading = Reading {
             at: MonoTime(at),
             arrived: MonoTime(at),
             seq: 0,
             source_index: 0,
-            len: 1,
-            values,
+            len: values.len() as u8,
+            values: [0.0; 16],
+        };
+        reading.values[..values.len()].copy_from_slice(values);
+        reading
+    }
+
+    fn config() -> AlignConfig {
+        AlignConfig {
+            readings: 64,
+            max_age: Nanos(100),
+            max_gap: Nanos(50),
+            tolerance: Nanos(30),
+            ..AlignConfig::default()
         }
     }
 
-    fn history(readings: u32) -> History {
-        History::new(&HistoryConfig {
-            readings,
-            max_age: Nanos(100),
-            max_gap: Nanos(50),
-        })
+    fn lane(config: &AlignConfig, readings: &[(i64, f32)]) -> SensorLane {
+        let mut lane = SensorLane::new(config);
+        for (at, value) in readings {
+            lane.push(&reading(*at, &[*value]));
+        }
+        lane
+    }
+
+    fn found(lane: &SensorLane, at: i64) -> (Status, Option<f32>, bool) {
+        let state: State = lane.at(MonoTime(at));
+        (
+            state.status,
+            state.values().first().copied(),
+            state.is_filled,
+        )
     }
 
     #[test]
     fn states_are_what_pandas_and_numpy_say() {
-        let mut history = History::new(&HistoryConfig::default());
+        let mut lane = SensorLane::new(&AlignConfig::default());
         let (mut questions, mut by_status) = (0, [0; 3]);
         for line in include_str!("oracles/history.txt").lines() {
             let mut words = line.split(' ');
             let kind = words.next().unwrap();
-            let at = MonoTime(words.next().unwrap().parse().unwrap());
-            let mut status = None;
-            if kind == "q" {
-                status = words.next();
-            }
+            let at = words.next().unwrap().parse().unwrap();
+            let status = (kind == "q").then(|| words.next().unwrap());
             let values: Vec<f32> = words.map(|w| w.parse().unwrap()).collect();
             let Some(status) = status else {
-                let mut reading = reading(at.0, 0.0);
-                reading.len = 3;
-                reading.values[..3].copy_from_slice(&values);
-                history.push(&reading);
+                lane.push(&reading(at, &values));
                 continue;
             };
             questions += 1;
-            let state = history.at(at);
+            let state = lane.at(MonoTime(at));
             let found = match state.status {
-                StateStatus::Interpolated => 0,
-                StateStatus::Held(_) => 1,
-                StateStatus::Missing => 2,
+                Status::Exact | Status::Interpolated(_) => 0,
+                Status::Held(_) => 1,
+                Status::Missing => 2,
+                other => panic!("{line}: {other:?}"),
             };
             by_status[found] += 1;
             assert_eq!(["interpolated", "held", "missing"][found], status, "{line}");
@@ -820,114 +835,151 @@ mod history {
         }
         assert_eq!(questions, 605);
         assert!(by_status.iter().all(|count| *count > 20), "{by_status:?}");
-        let counts = history.counters();
+        let counts = lane.counters();
         assert_eq!((counts.pushed.get(), counts.too_late.get()), (400, 0));
         assert!(counts.reordered.get() > 50);
-        let asked = [&counts.interpolated, &counts.held, &counts.missing];
+        let asked = [
+            &counts.exact,
+            &counts.interpolated,
+            &counts.held,
+            &counts.missing,
+        ];
         assert_eq!(asked.map(|count| count.get()).iter().sum::<u64>(), 605);
     }
 
     #[test]
     fn each_case_of_an_instant_is_as_documented() {
-        let mut history = history(8);
-        let status = |history: &History, at| history.at(MonoTime(at)).status;
-        assert_eq!(status(&history, 1000), StateStatus::Missing);
-        history.push(&reading(1000, 1.0));
-        assert_eq!(status(&history, 999), StateStatus::Missing);
-        assert_eq!(status(&history, 1000), StateStatus::Interpolated);
-        assert_eq!(status(&history, 1100), StateStatus::Held(Nanos(100)));
-        assert_eq!(status(&history, 1101), StateStatus::Missing);
-        assert!(history.at(MonoTime(1101)).values().is_empty());
-        history.push(&reading(1050, 2.0));
-        assert_eq!(history.at(MonoTime(1025)).values(), &[1.5]);
-        // 51 apart: the line is not drawn, the reading before is held.
-        history.push(&reading(1101, 9.0));
-        let gap = history.at(MonoTime(1100));
-        assert_eq!(
-            (gap.status, gap.values()),
-            (StateStatus::Held(Nanos(50)), &[2.0][..])
+        let lane = lane(
+            &config(),
+            &[(1000, 1.0), (1050, 2.0), (1101, 9.0), (2000, 9.0)],
         );
-        history.push(&reading(2000, 9.0));
-        assert_eq!(status(&history, 1300), StateStatus::Missing);
-        assert_eq!(status(&history, 2000), StateStatus::Interpolated);
+        for (at, expected) in [
+            (999, (Status::Missing, None, false)),
+            (1000, (Status::Exact, Some(1.0), false)),
+            (1025, (Status::Interpolated(Nanos(50)), Some(1.5), false)),
+            // 51 apart: the line is not drawn, the reading before is held.
+            (1100, (Status::Held(Nanos(50)), Some(2.0), false)),
+            (1300, (Status::Missing, None, false)),
+            (2100, (Status::Held(Nanos(100)), Some(9.0), false)),
+            (2101, (Status::Missing, None, false)),
+        ] {
+            assert_eq!(found(&lane, at), expected, "at {at}");
+        }
+    }
+
+    #[test]
+    fn a_sensor_is_aligned_as_it_asks() {
+        let readings = [(1000, 1.0), (1040, 2.0)];
+        let by = |choice| lane(&AlignConfig { choice, ..config() }, &readings);
+        let nearest = by(ChoiceName::Nearest);
+        assert_eq!(
+            found(&nearest, 1020),
+            (Status::Nearest(Nanos(-20)), Some(1.0), false),
+            "of two equally near ones the earlier"
+        );
+        assert_eq!(
+            found(&nearest, 1021),
+            (Status::Nearest(Nanos(19)), Some(2.0), false)
+        );
+        assert_eq!(
+            found(&nearest, 1071),
+            (Status::Held(Nanos(31)), Some(2.0), false),
+            "beyond the tolerance it is held"
+        );
+        assert_eq!(
+            found(&by(ChoiceName::Hold), 1039),
+            (Status::Held(Nanos(39)), Some(1.0), false)
+        );
+        assert_eq!(
+            found(&by(ChoiceName::Latest), 1000),
+            (Status::Latest(Nanos(40)), Some(2.0), false)
+        );
+    }
+
+    #[test]
+    fn what_nobody_measured_is_marked_as_made_up() {
+        let config = AlignConfig {
+            max_ahead: Nanos(20),
+            default: vec![7.0],
+            ..config()
+        };
+        let mut lane = lane(&config, &[]);
+        assert_eq!(found(&lane, 5), (Status::Default, Some(7.0), true));
+        lane.push(&reading(1000, &[1.0]));
+        lane.push(&reading(1040, &[2.0]));
+        assert_eq!(
+            found(&lane, 1060),
+            (Status::Predicted(Nanos(20)), Some(2.5), true)
+        );
+        assert_eq!(
+            found(&lane, 1061),
+            (Status::Held(Nanos(21)), Some(2.0), false)
+        );
+        assert_eq!(found(&lane, 1141), (Status::Default, Some(7.0), true));
+        let counts = lane.counters();
+        assert_eq!((counts.default.get(), counts.predicted.get()), (2, 1));
+    }
+
+    #[test]
+    fn a_rotation_turns_on_the_shorter_arc_at_an_even_rate() {
+        let config = AlignConfig {
+            quaternion: Some(1),
+            ..config()
+        };
+        let mut lane = SensorLane::new(&config);
+        // 0 and 90 degrees about z, the second with its sign turned: the same rotation.
+        let half = std::f32::consts::FRAC_PI_4;
+        lane.push(&reading(1000, &[0.0, 0.0, 0.0, 0.0, 1.0]));
+        lane.push(&reading(1030, &[3.0, 0.0, 0.0, -half.sin(), -half.cos()]));
+        let state = lane.at(MonoTime(1010));
+        let (sin, cos) = (std::f32::consts::PI / 12.0).sin_cos();
+        for (value, expected) in state.values().iter().zip([1.0, 0.0, 0.0, sin, cos]) {
+            assert!((value - expected).abs() < 1e-6, "{:?}", state.values());
+        }
     }
 
     #[test]
     fn late_readings_find_their_place_and_hopeless_ones_are_dropped() {
-        let mut history = history(64);
-        for at in 0..50 {
-            history.push(&reading(10 * at, 1.0));
-        }
-        history.push(&reading(485, 7.0));
-        assert_eq!(history.at(MonoTime(485)).values(), &[7.0]);
-        history.push(&reading(485, 8.0));
+        let readings: Vec<_> = (0..50).map(|i| (10 * i, 1.0)).collect();
+        let mut lane = lane(&config(), &readings);
+        lane.push(&reading(485, &[7.0]));
+        assert_eq!(found(&lane, 485).1, Some(7.0));
+        lane.push(&reading(485, &[8.0]));
         assert_eq!(
-            history.at(MonoTime(485)).values(),
-            &[8.0],
-            "the later one counts"
+            found(&lane, 485).1,
+            Some(8.0),
+            "the one that came later counts"
         );
-        history.push(&reading(5, 9.0));
-        let mut wrong = reading(600, 1.0);
-        wrong.len = 2;
-        history.push(&wrong);
-        let counts = history.counters();
-        assert_eq!((counts.reordered.get(), counts.replaced.get()), (1, 1));
+        lane.push(&reading(5, &[9.0]));
+        lane.push(&reading(600, &[1.0, 2.0]));
+        let counts = lane.counters();
+        assert_eq!(counts.reordered.get(), 2);
         assert_eq!((counts.too_late.get(), counts.wrong_len.get()), (1, 1));
-        assert_eq!(history.len(), 51);
-    }
-
-    /// A plain sorted list does the same, slowly.
-    #[test]
-    fn a_full_history_keeps_the_newest_whatever_the_order() {
-        let mut random = 88_172_645_463_325_252_u64;
-        let mut next = move |n: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % n
-        };
-        let mut history = history(16);
-        let mut plain: Vec<(i64, f32)> = Vec::new();
-        for step in 0..20_000_i64 {
-            let at = 10 * step - next(60) as i64;
-            let value = next(1000) as f32;
-            history.push(&reading(at, value));
-            match plain.binary_search_by_key(&at, |(t, _)| *t) {
-                Ok(place) => plain[place].1 = value,
-                Err(0) if plain.len() == 16 => {}
-                Err(place) => plain.insert(place, (at, value)),
-            }
-            if plain.len() > 16 {
-                plain.remove(0);
-            }
-            assert_eq!(history.len(), plain.len());
-            assert_eq!(history.newest().map(|r| r.at.0), plain.last().map(|p| p.0));
-            let asked = 10 * step - next(200) as i64;
-            let after = plain.partition_point(|(t, _)| *t <= asked);
-            let before = after.checked_sub(1).map(|place| plain[place]);
-            let state = history.at(MonoTime(asked));
-            let expected = match (before, plain.get(after)) {
-                (None, _) => None,
-                (Some((t, value)), _) if t == asked => Some(value),
-                (Some((t, from)), Some((next, to))) if next - t <= 50 => {
-                    let share = (asked - t) as f64 / (next - t) as f64;
-                    Some((f64::from(from) + f64::from(to - from) * share) as f32)
-                }
-                (Some((t, value)), _) if asked - t <= 100 => Some(value),
-                _ => None,
-            };
-            assert_eq!(state.values().first().copied(), expected, "step {step}");
-        }
+        assert_eq!(lane.len(), 52);
     }
 
     #[test]
-    fn a_history_never_allocates_after_it_was_made() {
-        let mut history = History::new(&HistoryConfig::default());
+    fn fusion_would_wait_only_for_what_can_still_change_the_state() {
+        let lane = lane(&config(), &[(1000, 1.0), (1040, 2.0)]);
+        assert!(lane.is_settled(MonoTime(1020)), "both neighbours are there");
+        assert!(
+            lane.is_settled(MonoTime(1040)),
+            "a reading of this very instant"
+        );
+        assert!(
+            !lane.is_settled(MonoTime(1041)),
+            "the next one may lie on a line"
+        );
+    }
+
+    #[test]
+    fn aligning_never_allocates_after_it_was_made() {
+        let mut lane = SensorLane::new(&AlignConfig::default());
         let before = memory::open_ledger().totals();
         for at in 0..5000 {
-            history.push(&reading(at * 10, 1.0));
-            history.push(&reading(at * 10 - 35, 1.0));
-            history.at(MonoTime(at * 10 - 7));
+            lane.push(&reading(at * 10, &[1.0]));
+            lane.push(&reading(at * 10 - 35, &[1.0]));
+            lane.at(MonoTime(at * 10 - 7));
         }
         assert_eq!(memory::open_ledger().totals(), before);
     }

@@ -20,7 +20,7 @@ use crate::capture::v4l2::V4l2Config;
 use crate::error::{Fault, Kind, Result};
 use crate::features::encoders::{EncoderConfig, EncoderName};
 use crate::features::preprocess::Crop;
-use crate::fusion::history::HistoryConfig;
+use crate::fusion::align::AlignConfig;
 use crate::language::sources::LanguageConfig;
 use crate::policy::gaze::GazeConfig;
 use crate::rt::plan::{Machine, ThreadsConfig};
@@ -39,7 +39,8 @@ pub struct Config {
     pub language: LanguageConfig,
     /// `[[sensor]]`, one table a sensor. None: the scene's joint angles where the camera is the scene.
     pub sensor: Vec<SensorConfig>,
-    pub history: HistoryConfig,
+    /// How sensor state is brought to a frame's instant; a sensor may say otherwise for itself.
+    pub align: AlignConfig,
     pub policy: PolicyConfig,
     pub action: ActionConfig,
     /// None: the scene's joints where the camera is the scene, else `null`.

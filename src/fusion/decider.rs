@@ -6,25 +6,29 @@ use crate::action::Chunk;
 use crate::clock;
 use crate::error::StepError;
 use crate::features::stage::Features;
-use crate::fusion::history::History;
+use crate::fusion::align::SensorLane;
 use crate::language::Instruction;
-use crate::policy::{Aligned, Policy, PolicyStatus, State, StateStatus};
-use crate::sensor::{DOF_MAX, Reading};
+use crate::policy::{Aligned, Policy, PolicyStatus, State};
+use crate::sensor::Reading;
 use crate::units::MonoTime;
 
 /// See the module. The same calls in the same order, with the same instants, give the same chunks.
 pub struct Decider {
     policy: Box<dyn Policy>,
-    histories: Vec<History>,
+    lanes: Vec<SensorLane>,
+    /// One for each sensor, at the time of the frame that was decided on last.
+    states: Box<[State]>,
     instruction: Option<Instruction>,
 }
 
 impl Decider {
-    /// One history a sensor, in the order of the configuration.
-    pub fn new(policy: Box<dyn Policy>, histories: Vec<History>) -> Self {
+    /// One lane a sensor, in the order of the configuration.
+    pub fn new(policy: Box<dyn Policy>, lanes: Vec<SensorLane>) -> Self {
+        let states = vec![State::missing(MonoTime::ZERO); lanes.len()].into_boxed_slice();
         Self {
             policy,
-            histories,
+            lanes,
+            states,
             instruction: None,
         }
     }
@@ -36,7 +40,7 @@ impl Decider {
 
     /// A reading of this sensor came.
     pub fn read(&mut self, sensor: usize, reading: &Reading) {
-        self.histories[sensor].push(reading);
+        self.lanes[sensor].push(reading);
     }
 
     /// From now on this instruction is in force.
@@ -49,24 +53,36 @@ impl Decider {
         self.instruction.as_ref().map_or(0, |i| i.id)
     }
 
-    /// Runs the policy on the set that belongs to these features. Tells how the state was found; a chunk left without
-    /// steps means that the policy had nothing to say.
+    /// What this sensor said lately.
+    pub fn lane(&self, sensor: usize) -> &SensorLane {
+        &self.lanes[sensor]
+    }
+
+    /// The state of each sensor, as the policy last saw it.
+    pub fn states(&self) -> &[State] {
+        &self.states
+    }
+
+    /// Brings every sensor to the frame's time and runs the policy. A chunk left without steps means that the policy had
+    /// nothing to say.
     pub fn decide(
         &mut self,
         features: &Features,
         now: MonoTime,
         chunk: &mut Chunk,
-    ) -> (StateStatus, Result<(), StepError>) {
+    ) -> Result<(), StepError> {
+        for (state, lane) in self.states.iter_mut().zip(&self.lanes) {
+            *state = lane.at(features.meta.captured);
+        }
         let set = Aligned {
             now,
             frame: &features.meta,
             features: &features.map,
             instruction: self.instruction.as_ref(),
-            state: self.state_at(features.meta.captured),
+            states: &self.states,
         };
         chunk.clear();
-        let status = set.state.status;
-        (status, self.policy.decide(&set, chunk))
+        self.policy.decide(&set, chunk)
     }
 
     pub fn status(&self) -> PolicyStatus {
@@ -76,21 +92,9 @@ impl Decider {
     /// See [`Step::rehearse`](crate::stage::Step::rehearse).
     pub fn rehearse(&mut self, chunk: &mut Chunk) {
         self.policy.rehearse(chunk);
-        if let Some(history) = self.histories.first() {
-            history.rehearse(clock::now());
-        }
-    }
-
-    /// The state at the frame's time. A policy sees the first sensor; further ones are recorded.
-    fn state_at(&self, at: MonoTime) -> State {
-        match self.histories.first() {
-            Some(history) => history.at(at),
-            None => State {
-                at,
-                status: StateStatus::Missing,
-                len: 0,
-                values: [0.0; DOF_MAX],
-            },
+        let now = clock::now();
+        for lane in &self.lanes {
+            lane.rehearse(now);
         }
     }
 }

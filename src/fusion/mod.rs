@@ -1,7 +1,10 @@
 //! From features, instruction and sensor state to one aligned set, and from that to a chunk.
 
-// What the sensors said lately, and what that means for one instant.
-pub mod history;
+// What one sensor said at the instant of a frame.
+pub mod align;
+
+// Where their readings come in.
+pub mod sensors;
 
 // What fusion does with what it is given.
 pub mod decider;

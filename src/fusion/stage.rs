@@ -9,12 +9,12 @@ use crate::clock;
 use crate::error::StepError;
 use crate::features::stage::Features;
 use crate::fusion::decider::Decider;
-use crate::fusion::history::History;
+use crate::fusion::sensors::{SensorInput, SensorLinks};
 use crate::language::Instruction;
 use crate::link::{EveryReader, EveryWriter, NewestReader, NewestWriter};
 use crate::policy::{Policy, PolicyStatus};
 use crate::rt::sync::Arc;
-use crate::sensor::Reading;
+use crate::rt::wait::Bell;
 use crate::stage::{StageCount, Step, touch};
 use crate::telemetry::probe::Probe;
 use crate::telemetry::record::{self, Outcome, Record};
@@ -26,16 +26,10 @@ use crate::units::MonoTime;
 // BOUND: 1 being filled + 1 in the link + 1 being played + 1 on its way home.
 pub const CHUNK_COUNT: usize = 4;
 
-/// One sensor as fusion sees it.
-pub struct SensorInput {
-    pub readings: EveryReader<Reading>,
-    pub history: History,
-}
-
 /// See the module.
 pub struct FusionStage {
     decider: Decider,
-    readings: Vec<EveryReader<Reading>>,
+    sensors: SensorLinks,
     instructions: NewestReader<Instruction>,
     chunks: NewestWriter<Box<Chunk>>,
     chunks_home: EveryReader<Box<Chunk>>,
@@ -50,7 +44,7 @@ pub struct FusionStage {
 impl FusionStage {
     pub fn new(
         policy: Box<dyn Policy>,
-        sensors: Vec<SensorInput>,
+        (sensors, readings_bell): (Vec<SensorInput>, Bell),
         instructions: NewestReader<Instruction>,
         chunks: NewestWriter<Box<Chunk>>,
         chunks_home: EveryReader<Box<Chunk>>,
@@ -60,13 +54,13 @@ impl FusionStage {
         let free = (0..CHUNK_COUNT)
             .map(|_| Box::new(Chunk::new(policy.dof())))
             .collect();
-        let (readings, histories) = sensors
+        let (links, lanes) = sensors
             .into_iter()
-            .map(|sensor| (sensor.readings, sensor.history))
+            .map(|sensor| (sensor.readings, sensor.lane))
             .unzip();
         Self {
-            decider: Decider::new(policy, histories),
-            readings,
+            decider: Decider::new(policy, lanes),
+            sensors: SensorLinks::new(links, readings_bell),
             instructions,
             chunks,
             chunks_home,
@@ -83,17 +77,7 @@ impl FusionStage {
     }
 
     fn read_side_inputs(&mut self) {
-        for (sensor, readings) in self.readings.iter_mut().enumerate() {
-            // BOUND: the capacity of the link.
-            while let Some(reading) = readings.pop() {
-                self.probe.record(Record::Reading {
-                    source_index: reading.source_index,
-                    at: reading.at,
-                    arrived: reading.arrived,
-                });
-                self.decider.read(sensor, &reading);
-            }
-        }
+        self.sensors.read(&mut self.decider, &mut self.probe);
         if let Some(instruction) = self.instructions.pop() {
             self.probe.record(Record::InstructionReady {
                 id: instruction.id,
@@ -128,7 +112,7 @@ impl FusionStage {
         let Some(mut chunk) = self.free_chunk() else {
             return (clock::now(), Outcome::Failed(StepError::Compute));
         };
-        let (_, decided) = self.decider.decide(features, begin, &mut chunk);
+        let decided = self.decider.decide(features, begin, &mut chunk);
         let end = clock::now();
         let outcome = match decided {
             Err(error) => Outcome::Failed(error),
@@ -151,8 +135,10 @@ impl FusionStage {
 
 impl Step<Box<Features>> for FusionStage {
     fn step(&mut self, features: Box<Features>) {
-        let begin = clock::now();
         self.read_side_inputs();
+        self.sensors
+            .wait(&features.meta, &mut self.decider, &mut self.probe);
+        let begin = clock::now();
         let (end, outcome) = self.decide(&features, begin);
         // All that follows is bookkeeping; the chunk is on its way.
         match outcome {

@@ -14,30 +14,34 @@ use crate::features::FeatureMap;
 use crate::frame::FrameMeta;
 use crate::language::Instruction;
 use crate::sensor::DOF_MAX;
-use crate::units::{MonoTime, Nanos};
+use crate::stream::align::choice::Status;
+use crate::units::MonoTime;
 
-/// How the sensor state was brought to the frame's time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StateStatus {
-    /// Between two readings, linear.
-    Interpolated,
-    /// Newer than the newest reading by the given age: that reading was held.
-    Held(Nanos),
-    /// No reading, or none young enough.
-    Missing,
-}
-
-/// The sensor state at one instant.
+/// A sensor's state at one instant.
 #[derive(Clone, Copy, Debug)]
 pub struct State {
     pub at: MonoTime,
-    pub status: StateStatus,
+    /// How it was found, and from how far. `Status::Missing`: there are no values.
+    pub status: Status,
+    /// Nobody measured it: it was predicted, or is the configured default.
+    pub is_filled: bool,
     pub len: u8,
     /// In the sensor's own unit (joints: radian).
     pub values: [f32; DOF_MAX],
 }
 
 impl State {
+    /// Nobody knows.
+    pub fn missing(at: MonoTime) -> Self {
+        Self {
+            at,
+            status: Status::Missing,
+            is_filled: false,
+            len: 0,
+            values: [0.0; DOF_MAX],
+        }
+    }
+
     pub fn values(&self) -> &[f32] {
         &self.values[..usize::from(self.len)]
     }
@@ -51,8 +55,16 @@ pub struct Aligned<'a> {
     pub features: &'a FeatureMap,
     /// The newest instruction; None before the first.
     pub instruction: Option<&'a Instruction>,
-    /// Sensor state at `frame.captured`.
-    pub state: State,
+    /// The state of each sensor at `frame.captured`, in the order of the configuration.
+    pub states: &'a [State],
+}
+
+impl Aligned<'_> {
+    /// The state of the first sensor, the joints; missing if there is no sensor.
+    pub fn state(&self) -> State {
+        let missing = || State::missing(self.frame.captured);
+        self.states.first().copied().unwrap_or_else(missing)
+    }
 }
 
 /// What a policy is doing, for people. `Copy`, so that it can leave the fusion thread.

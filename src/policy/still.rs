@@ -5,8 +5,9 @@
 
 use crate::action::Chunk;
 use crate::error::StepError;
-use crate::policy::{Aligned, Explainer, Phase, Policy, PolicyStatus, StateStatus};
+use crate::policy::{Aligned, Explainer, Phase, Policy, PolicyStatus};
 use crate::sensor::DOF_MAX;
+use crate::stream::align::choice::Status;
 use crate::units::Nanos;
 
 /// Its chunks reach 200 ms ahead: the ladder stays on fresh between two frames of 10 a second.
@@ -55,10 +56,11 @@ impl Policy for Still {
     }
 
     fn decide(&mut self, set: &Aligned<'_>, chunk: &mut Chunk) -> Result<(), StepError> {
-        let values = match (set.state.status, self.unreported) {
-            (StateStatus::Missing, None) => return Ok(()),
-            (StateStatus::Missing, Some(values)) => values,
-            _ => set.state.values,
+        let state = set.state();
+        let values = match (state.status, self.unreported) {
+            (Status::Missing, None) => return Ok(()),
+            (Status::Missing, Some(values)) => values,
+            _ => state.values,
         };
         chunk.begin = set.now;
         chunk.step = STEP;

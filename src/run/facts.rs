@@ -46,7 +46,7 @@ pub(super) fn links(pipeline: &Pipeline) -> Vec<LinkReport> {
     pipeline.links.iter().map(report).collect()
 }
 
-/// What the sensors and their histories counted.
+/// What the sensors and their lanes in fusion counted.
 fn sensors(opened: &Opened, pipeline: &Pipeline) -> Vec<SensorReport> {
     let counted = opened.sensors.iter().zip(&pipeline.sensors);
     counted
@@ -55,7 +55,7 @@ fn sensors(opened: &Opened, pipeline: &Pipeline) -> Vec<SensorReport> {
                 name: name.clone(),
                 ..SensorReport::default()
             };
-            sensor.count(counts.intake.as_deref(), &counts.history)
+            sensor.count(counts.intake.as_deref(), &counts.align)
         })
         .collect()
 }

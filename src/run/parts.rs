@@ -86,15 +86,16 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
     let policy = open_policy(config, &dir, lens, &*encoder)?;
 
     let (mut sensors, mut scene_sink, mut truth) =
-        (Vec::<Box<dyn SensorSource>>::new(), None, None);
+        (Vec::<(Box<dyn SensorSource>, _)>::new(), None, None);
     if let Some(scene) = scene {
-        sensors.push(scene.sensor);
+        sensors.push((scene.sensor, config.align.clone()));
         scene_sink = Some(scene.sink);
         truth = Some(scene.truth);
     }
     for (index, sensor) in config.sensor.iter().enumerate() {
         let index = u8::try_from(sensors.len().max(index)).unwrap_or(u8::MAX);
-        sensors.push(sensor::open(sensor, index)?);
+        let align = sensor.align.as_ref().unwrap_or(&config.align).clone();
+        sensors.push((sensor::open(sensor, index)?, align));
     }
     let dof = policy.dof();
     let sink = match (&config.sink, scene_sink) {
@@ -114,7 +115,7 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
         policy: policy.name(),
         sink: sink.describe(),
         sink_is_stdout: config.sink == Some(SinkConfig::JsonLines("-".into())),
-        sensors: sensors.iter().map(|s| s.describe()).collect(),
+        sensors: sensors.iter().map(|(s, _)| s.describe()).collect(),
         explain: policy.explainer(),
         truth,
         ends_by_itself: kind == SourceKind::File || is_limited(&config.camera),
@@ -131,7 +132,6 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
             encoder,
             policy,
             sensors,
-            history: config.history.clone(),
             language,
             player,
             sink,

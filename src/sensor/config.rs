@@ -9,6 +9,7 @@ use serde::Deserialize as _;
 use serde::de::{Deserializer, Error as _};
 
 use super::DOF_MAX;
+use crate::fusion::align::AlignConfig;
 use crate::units::{Hertz, Nanos};
 
 /// One `[[sensor]]` of the configuration. Only `source` must be given.
@@ -31,6 +32,9 @@ pub struct SensorConfig {
     /// A reading older than this when it arrives is refused. Default 1 s.
     #[serde(default = "default_oldest", deserialize_with = "not_negative")]
     pub oldest: Nanos,
+    /// How its readings are brought to a frame's instant. Default: as `[align]` says.
+    #[serde(default)]
+    pub align: Option<AlignConfig>,
     /// How a recording is to be read (`csv:`).
     #[serde(default)]
     pub csv: CsvConfig,
@@ -48,6 +52,7 @@ impl SensorConfig {
             clock: StampClock::default(),
             tolerance: default_tolerance(),
             oldest: default_oldest(),
+            align: None,
             csv: CsvConfig::default(),
             iio: IioConfig::default(),
         }

@@ -16,5 +16,11 @@ pub mod operator;
 // One stream at a time, and two together.
 pub mod operators;
 
+// How far time has come in one source.
+pub mod time;
+
+// What several streams said at one instant.
+pub mod align;
+
 // One description, read from left to right.
 pub mod builder;

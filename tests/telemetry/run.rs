@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use reflexarc::action::{ActionCounters, Refusal, Rung};
-use reflexarc::fusion::history::HistoryCounters;
+use reflexarc::fusion::align::AlignCounters;
 use reflexarc::policy::{Phase, PolicyStatus};
 use reflexarc::sensor::counters::SensorCounters;
 use reflexarc::telemetry::collect::Collector;
@@ -234,16 +234,16 @@ impl Run {
             name: "udp <127.0.0.1>:9000".to_owned(),
             ..SensorReport::default()
         };
-        let (intake, history) = (SensorCounters::default(), HistoryCounters::default());
+        let (intake, align) = (SensorCounters::default(), AlignCounters::default());
         let readings = (self.seconds * 100) as u64;
         intake.received.add(readings + 4);
         intake.accepted.add(readings);
         intake.malformed[Malformed::BadMagic as usize].add(4);
         intake.gaps.add(2);
-        history.pushed.add(readings);
-        history.interpolated.add((self.seconds * 30) as u64);
-        history.held.add(1);
-        sensor.count(Some(&intake), &history)
+        align.pushed.add(readings);
+        align.interpolated.add((self.seconds * 30) as u64);
+        align.held.add(1);
+        sensor.count(Some(&intake), &align)
     }
 
     fn player(&self) -> PlayerReport {

@@ -187,7 +187,7 @@ fn a_report_from_before_the_players_counts_is_still_read() {
     let mut value = serde_json::to_value(&report).unwrap();
     value.as_object_mut().unwrap().remove("player");
     let sensor = value["sensors"][0].as_object_mut().unwrap();
-    for added in ["intake", "history", "states"] {
+    for added in ["intake", "align", "states"] {
         sensor.remove(added);
     }
     let old = serde_json::from_value::<Report>(value).unwrap();

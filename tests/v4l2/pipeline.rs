@@ -10,7 +10,6 @@ use reflexarc::clock;
 use reflexarc::error::StepError;
 use reflexarc::features::{Encoder, FeatureMap, FeatureShape, FrameView};
 use reflexarc::frame::PixelFormat;
-use reflexarc::fusion::history::HistoryConfig;
 use reflexarc::pipeline::{Parts, Pipeline};
 use reflexarc::policy::still::Still;
 use reflexarc::rt::plan::{Layout, Machine, Plan, ThreadsConfig};
@@ -97,7 +96,6 @@ fn run() -> u64 {
         encoder: Box::new(Slow),
         policy: Box::new(Still::new(2)),
         sensors: Vec::new(),
-        history: HistoryConfig::default(),
         language: Box::new(|_, _| {}),
         player: Player::new(&action, 2, &[]).unwrap(),
         sink: sinks::open(&SinkConfig::default(), 2, action.rate).unwrap(),

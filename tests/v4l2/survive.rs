@@ -13,7 +13,6 @@ use reflexarc::clock;
 use reflexarc::error::StepError;
 use reflexarc::features::encoders::null::NullEncoder;
 use reflexarc::frame::PixelFormat;
-use reflexarc::fusion::history::HistoryConfig;
 use reflexarc::pipeline::{Parts, Pipeline};
 use reflexarc::policy::still::Still;
 use reflexarc::rt::plan::{Machine, Plan, ThreadsConfig};
@@ -514,7 +513,6 @@ fn two_hundred_faults_in_a_row_lose_no_slot_and_play_no_action_too_old() {
         encoder: Box::new(NullEncoder::default()),
         policy: Box::new(Still::new(2)),
         sensors: Vec::new(),
-        history: HistoryConfig::default(),
         language: Box::new(|_, _| {}),
         player: Player::new(&action, 2, &[]).unwrap(),
         sink: Box::new(Judge {

@@ -22,7 +22,8 @@ use crate::features::FeatureShape;
 use crate::features::efficientnet_lite0::Classifier;
 use crate::lens::{Lens, Pose};
 use crate::models;
-use crate::policy::{Aligned, Explainer, Phase, Policy, PolicyStatus, StateStatus};
+use crate::policy::{Aligned, Explainer, Phase, Policy, PolicyStatus};
+use crate::stream::align::choice::Status;
 use crate::units::{MonoTime, Nanos};
 
 pub use config::GazeConfig;
@@ -215,12 +216,13 @@ impl Policy for Gaze {
     }
 
     fn decide(&mut self, set: &Aligned<'_>, chunk: &mut Chunk) -> Result<(), StepError> {
-        let [pan, tilt, ..] = set.state.values;
+        let state = set.state();
+        let [pan, tilt, ..] = state.values;
         let pose = Pose {
             pan: f64::from(pan),
             tilt: f64::from(tilt),
         };
-        if set.state.status == StateStatus::Missing || set.state.len < 2 {
+        if state.status == Status::Missing || state.len < 2 {
             // Without knowing where the camera stands, a place in the picture is no direction.
             return Ok(());
         }

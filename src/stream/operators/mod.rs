@@ -1,6 +1,4 @@
 //! The operators that look at one element at a time, and those that bring two streams together.
-//!
-//! Windows have a folder of their own, [`super::window`].
 
 // Which elements go on, and as what.
 pub mod pick;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::action::{ActionCounters, Refusal, Rung};
 use crate::capture::Count;
-use crate::fusion::history::HistoryCounters;
+use crate::fusion::align::AlignCounters;
 use crate::sensor::counters::SensorCounters;
 use crate::telemetry::durations::Quantiles;
 use crate::wire::Malformed;
@@ -85,22 +85,27 @@ pub struct SensorReport {
     #[serde(default)]
     pub intake: Option<IntakeReport>,
     #[serde(default)]
-    pub history: HistoryReport,
-    /// How the state was found at the time of each frame: `interpolated`, `held`, `missing`. Only the first sensor
-    /// is asked.
+    pub align: AlignReport,
+    /// How the state was found at the time of each frame: `exact`, `interpolated`, `nearest`, `latest`, `predicted`,
+    /// `held`, `default`, `missing`. Predicted and default ones are made up.
     #[serde(default)]
     pub states: Reasons,
 }
 
 impl SensorReport {
     /// The counts of a sensor. Exact once its thread and fusion's have ended.
-    pub fn count(mut self, intake: Option<&SensorCounters>, history: &HistoryCounters) -> Self {
+    pub fn count(mut self, intake: Option<&SensorCounters>, align: &AlignCounters) -> Self {
         self.intake = intake.map(IntakeReport::new);
-        self.history = HistoryReport::new(history);
+        self.align = AlignReport::new(align);
         self.states = named([
-            ("interpolated", &history.interpolated),
-            ("held", &history.held),
-            ("missing", &history.missing),
+            ("exact", &align.exact),
+            ("interpolated", &align.interpolated),
+            ("nearest", &align.nearest),
+            ("latest", &align.latest),
+            ("predicted", &align.predicted),
+            ("held", &align.held),
+            ("default", &align.default),
+            ("missing", &align.missing),
         ]);
         self
     }
@@ -151,21 +156,26 @@ impl IntakeReport {
 /// What became of the readings in fusion: `pushed` less `dropped` took a place of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct HistoryReport {
+pub struct AlignReport {
     pub pushed: u64,
     /// Came after a newer one and were put in their place in time.
     pub reordered: u64,
     /// By reason.
     pub dropped: Reasons,
+    /// Frames whose fusion waited for a reading, and got it.
+    pub waited: u64,
+    /// Frames whose fusion waited for a reading in vain.
+    pub gave_up: u64,
 }
 
-impl HistoryReport {
-    fn new(counters: &HistoryCounters) -> Self {
+impl AlignReport {
+    fn new(counters: &AlignCounters) -> Self {
         Self {
             pushed: counters.pushed.get(),
             reordered: counters.reordered.get(),
+            waited: counters.waited.get(),
+            gave_up: counters.gave_up.get(),
             dropped: named([
-                ("replaced", &counters.replaced),
                 ("too late", &counters.too_late),
                 ("wrong length", &counters.wrong_len),
             ]),

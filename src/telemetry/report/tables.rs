@@ -320,9 +320,9 @@ pub fn sensors(report: &Report) -> String {
             None => cells.extend(["–"; 5].map(str::to_owned)),
         }
         cells.extend([
-            sensor.history.pushed.to_string(),
-            sensor.history.reordered.to_string(),
-            by_reason(&sensor.history.dropped),
+            sensor.align.pushed.to_string(),
+            sensor.align.reordered.to_string(),
+            by_reason(&sensor.align.dropped),
             by_reason(&sensor.states),
         ]);
         table.row(cells);

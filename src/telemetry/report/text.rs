@@ -407,12 +407,19 @@ fn sensors(sensors: &[SensorReport]) -> Vec<String> {
             arrived.extend(unless_none("odd", &intake.odd));
         }
         lines.push(arrived.join("; "));
-        let history = &sensor.history;
-        let mut kept = vec![format!("{} readings to fusion", history.pushed)];
-        if history.reordered > 0 {
-            kept.push(format!("{} out of order", history.reordered));
+        let align = &sensor.align;
+        let mut kept = vec![format!("{} readings to fusion", align.pushed)];
+        if align.reordered > 0 {
+            kept.push(format!("{} out of order", align.reordered));
         }
-        kept.extend(unless_none("dropped", &history.dropped));
+        kept.extend(unless_none("dropped", &align.dropped));
+        if align.waited + align.gave_up > 0 {
+            kept.push(format!(
+                "{} frames waited for a reading, {} in vain",
+                align.waited + align.gave_up,
+                align.gave_up
+            ));
+        }
         kept.extend(unless_none("states", &sensor.states));
         lines.push(format!("  {}", kept.join("; ")));
     }

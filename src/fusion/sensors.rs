@@ -1,0 +1,68 @@
+//! Where sensor readings come into fusion, and how long it waits for them.
+//!
+//! Thread: fusion, or a neighbour's by a plain call. Allocates: when built. Blocks: at most as long as `[align]` says, 0 by
+//! default. Locks: no. Syscalls: one futex wait where it blocks.
+
+use crate::clock;
+use crate::frame::FrameMeta;
+use crate::fusion::align::SensorLane;
+use crate::fusion::decider::Decider;
+use crate::link::EveryReader;
+use crate::rt::wait::Bell;
+use crate::sensor::Reading;
+use crate::telemetry::probe::Probe;
+use crate::telemetry::record::Record;
+
+/// One sensor.
+pub struct SensorInput {
+    pub readings: EveryReader<Reading>,
+    pub lane: SensorLane,
+}
+
+/// The links of all sensors. See the module.
+pub struct SensorLinks {
+    links: Vec<EveryReader<Reading>>,
+    /// Rung by every reading if one is ever waited for, else silent.
+    bell: Bell,
+}
+
+impl SensorLinks {
+    pub fn new(links: Vec<EveryReader<Reading>>, bell: Bell) -> Self {
+        Self { links, bell }
+    }
+
+    /// Takes the readings that have come.
+    pub fn read(&mut self, decider: &mut Decider, probe: &mut Probe) {
+        for (sensor, readings) in self.links.iter_mut().enumerate() {
+            // BOUND: the capacity of the link.
+            while let Some(reading) = readings.pop() {
+                probe.record(Record::Reading {
+                    source_index: reading.source_index,
+                    at: reading.at,
+                    arrived: reading.arrived,
+                });
+                decider.read(sensor, &reading);
+            }
+        }
+    }
+
+    /// Waits for the readings around a frame's time, where the configuration says so and they are not there yet.
+    pub fn wait(&mut self, frame: &FrameMeta, decider: &mut Decider, probe: &mut Probe) {
+        let at = frame.captured;
+        // BOUND: the sensors of the configuration; all waits run from the frame's arrival, and none is above 50 ms.
+        for sensor in 0..self.links.len() {
+            let deadline = frame.arrived + decider.lane(sensor).wait();
+            if decider.lane(sensor).is_settled(at) || clock::now() >= deadline {
+                continue;
+            }
+            // BOUND: until the deadline; each turn has taken a reading, or is the last.
+            let mut came = true;
+            while came && !decider.lane(sensor).is_settled(at) {
+                let readings = &self.links[sensor];
+                came = self.bell.sleep(deadline, || !readings.is_empty());
+                self.read(decider, probe);
+            }
+            decider.lane(sensor).count_wait(at);
+        }
+    }
+}

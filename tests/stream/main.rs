@@ -1,0 +1,20 @@
+//! Promises of the stream engine: what operators give, how far time has come, and what several streams said at an instant.
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss
+)]
+
+mod align;
+mod asof;
+mod made;
+mod operators;
+mod sealed;
+mod time;
+
+use reflexarc::rt::memory::Ledgers;
+
+#[global_allocator]
+static ALLOCATOR: Ledgers = Ledgers;
