@@ -11,6 +11,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::action::sinks::SinkConfig;
 use crate::bench::loads::Loads;
 use crate::capture::spec::SourceSpec;
+use crate::estimate::examples::Example;
+use crate::estimate::queue::WhenFull;
 use crate::models::Group;
 use crate::units::Nanos;
 
@@ -40,6 +42,7 @@ Examples:
   reflexarc run --board auto
   reflexarc doctor --measure 10s
   reflexarc bench --seconds 60 --lock-clocks
+  reflexarc estimate w3 --measure --plot w3.svg
   reflexarc cameras
 
 Exit codes: 0 goals met, 1 goals missed, 2 usage, 3 configuration, 4 no such device, 5 device busy,
@@ -70,6 +73,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Measure a board: is it as fast as it has to be, and if not, why?
     Bench(Bench),
+    /// Batch against stream: what the document says, what is exact, what is measured; or a pipeline before it runs
+    Estimate(Estimate),
     /// Fetch and check the models, photographs and footage
     Models {
         #[command(subcommand)]
@@ -238,6 +243,97 @@ pub struct Bench {
     /// Set the clocks of a captured tree in place of this machine's: for tests
     #[arg(long, value_name = "DIR", hide = true)]
     pub root: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Estimate {
+    /// An example of the source document, w1 to w5; what is said besides is put on top of it
+    #[arg(conflicts_with = "config")]
+    pub example: Option<Example>,
+
+    /// Name the examples
+    #[arg(long)]
+    pub list: bool,
+
+    /// The pipeline of this configuration in place of an example: can it keep up, how old can a frame get, how much memory is it?
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// With --config: with this board's thread plan
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub board: Option<String>,
+
+    /// How many items [default: 100, or all of the list]
+    #[arg(long, value_name = "N")]
+    pub items: Option<u32>,
+
+    /// The time between two items
+    #[arg(long, value_name = "TIME")]
+    pub interval: Option<Nanos>,
+
+    /// Items come independently of each other, at this interval on average
+    #[arg(long, conflicts_with = "arrivals")]
+    pub poisson: bool,
+
+    /// Items come as listed in this file: an instant after the start a line, such as `1.5 s`
+    #[arg(long, value_name = "FILE", conflicts_with = "interval")]
+    pub arrivals: Option<PathBuf>,
+
+    /// How long a worker takes for an item
+    #[arg(long, value_name = "TIME")]
+    pub work: Option<Nanos>,
+
+    /// Work varies as a bell with this standard deviation
+    #[arg(long, value_name = "TIME")]
+    pub spread: Option<Nanos>,
+
+    /// How many work side by side [default: 1]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<u16>,
+
+    /// How many items can wait [default: all]
+    #[arg(long, value_name = "N")]
+    pub room: Option<u32>,
+
+    /// What happens to an item that finds the room full: block, drop-newest, drop-oldest, newest-only [default: block]
+    #[arg(long, value_name = "WHAT")]
+    pub when_full: Option<WhenFull>,
+
+    /// How large an item is, in bytes [default: 1000000]
+    #[arg(long, value_name = "N")]
+    pub item_bytes: Option<u64>,
+
+    /// Windows of this size over the items, each as much work as an item
+    #[arg(long, value_name = "TIME")]
+    pub window: Option<Nanos>,
+
+    /// One window each so long [default: the window's size]
+    #[arg(long, value_name = "TIME")]
+    pub slide: Option<Nanos>,
+
+    /// What the latency should stay below
+    #[arg(long, value_name = "TIME")]
+    pub goal: Option<Nanos>,
+
+    /// Where chance begins
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// Measure it too: real threads, a real link, the real clock
+    #[arg(long, conflicts_with = "config")]
+    pub measure: bool,
+
+    /// With --measure: how long it takes at most; all times are made shorter, in proportion
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub seconds: Nanos,
+
+    /// As data (docs/estimate.md explains every key)
+    #[arg(long)]
+    pub json: bool,
+
+    /// Draw latencies and items at once into this SVG file
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub plot: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug, Default)]

@@ -69,6 +69,9 @@ pub mod stage;
 // The whole way, top to bottom.
 pub mod pipeline;
 
+// Batch against stream, computed and measured; a pipeline before it runs.
+pub mod estimate;
+
 // What is known of a board, and which one this is.
 pub mod board;
 

@@ -8,7 +8,7 @@ use reflexarc::cli::{self, BoardCommand, Cli, Command, ModelsCommand};
 use reflexarc::error::{Kind, Result};
 use reflexarc::models::{Group, Listing, Progress, Store, Which};
 use reflexarc::telemetry::report::data::Verdict;
-use reflexarc::{bench, board, console, doctor, language, models, run, telemetry};
+use reflexarc::{bench, board, console, doctor, estimate, language, models, run, telemetry};
 
 /// Counts every thread's allocations; see `rt::memory`.
 #[global_allocator]
@@ -59,6 +59,7 @@ fn perform(command: Command) -> Result<u8> {
             say(&answer.text)?;
             Ok(answer.code)
         }
+        Command::Estimate(args) => say(&estimate::command::estimate(&args)?),
         Command::Models {
             command: ModelsCommand::List,
         } => {

@@ -58,7 +58,7 @@ pub struct Parts {
 
 /// Readings that wait for fusion.
 // BOUND: 1 kHz for two idle turns (100 ms), and as much again for the longest encoder step of 100 ms.
-const READINGS: usize = 256;
+pub const READINGS: usize = 256;
 
 /// A running pipeline.
 pub struct Pipeline {

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::console;
 use crate::error::{Fault, Kind, Result};
+use crate::estimate::way;
 use crate::pipeline::Pipeline;
 use crate::rt::latency::AwakeCores;
 use crate::rt::notify::Notify;
@@ -67,11 +68,20 @@ pub fn check(args: &cli::Run) -> Result<String> {
     let opened = parts::open(&config, args).map_err(|fault| config.locate(fault))?;
     let plan = opened.plan(&config);
     Ok(format!(
-        "{}{}{}",
+        "{}{}{}{}",
         opened.describe(),
         said_of_board(&config),
-        plan.why
+        plan.why,
+        way::check(&opened.way(&config, &plan))
     ))
+}
+
+/// `reflexarc estimate --config`: the same, and only what was computed.
+pub fn estimate(args: &cli::Run) -> Result<way::Check> {
+    let config = configure(args)?;
+    let opened = parts::open(&config, args).map_err(|fault| config.locate(fault))?;
+    let plan = opened.plan(&config);
+    Ok(way::check(&opened.way(&config, &plan)))
 }
 
 /// `reflexarc run`.

@@ -18,6 +18,7 @@ use crate::cli;
 use crate::clock;
 use crate::config::{CameraConfig, Config, PolicyName};
 use crate::error::{Fault, Kind, Result};
+use crate::estimate::way::{SensorLoad, Way};
 use crate::features::encoders::{self, EncoderName};
 use crate::features::{Encoder, FeatureMap, FrameView};
 use crate::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource};
@@ -26,7 +27,7 @@ use crate::language::{Heard, Language};
 use crate::lens::Lens;
 use crate::link::{self, EveryReader};
 use crate::models;
-use crate::pipeline::{LanguageRun, Parts};
+use crate::pipeline::{LanguageRun, Parts, READINGS};
 use crate::policy::gaze::Gaze;
 use crate::policy::still::Still;
 use crate::policy::{Explainer, Policy, PolicyStatus};
@@ -35,6 +36,7 @@ use crate::rt::wait::Bell;
 use crate::scene::{Scene, SceneTruth};
 use crate::sensor::config::SensorAddress;
 use crate::sensor::{self, SensorSource};
+use crate::stage::IDLE_TURN;
 use crate::units::{MonoTime, Nanos};
 
 /// The instruction of a scene run when nothing else is said.
@@ -148,6 +150,32 @@ impl Opened {
             self.work,
             self.period,
         )
+    }
+
+    /// What can be computed about this run before it runs. Only before the parts are taken.
+    pub fn way(&self, config: &Config, plan: &Plan) -> Way {
+        let source = self.parts.as_ref().map(|parts| &parts.source);
+        // A scene's own sensor comes before those of the configuration.
+        let own = self.sensors.len() - config.sensor.len();
+        let named = config.sensor.iter().zip(&self.sensors[own..]);
+        Way {
+            period: self.period,
+            work: self.work,
+            layout: plan.layout,
+            beat: config.action.rate.period(),
+            goal: config.goals.camera_to_action,
+            frame_bytes: source.map_or(0, |source| source.format().frame_bytes() as u64),
+            slots: source.map_or(0, |source| source.slot_count()),
+            readings_room: READINGS,
+            idle_turn: IDLE_TURN,
+            sensors: named
+                .filter_map(|(sensor, name)| {
+                    let (name, rate) = (name.clone(), sensor.iio.rate?);
+                    Some(SensorLoad { name, rate })
+                })
+                .collect(),
+            windows: Vec::new(),
+        }
     }
 
     /// The parts, once.

@@ -12,7 +12,7 @@
 //! ```
 
 mod config;
-mod dice;
+pub(crate) mod dice;
 mod ends;
 mod live;
 mod photo;

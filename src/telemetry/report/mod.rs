@@ -22,7 +22,7 @@ pub(crate) mod tables;
 pub(crate) mod plot;
 
 // Axes of plots.
-pub(super) mod axis;
+pub(crate) mod axis;
 
 // Logs for the HdrHistogram tools.
 pub mod hlog;

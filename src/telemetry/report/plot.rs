@@ -8,12 +8,12 @@ use crate::telemetry::report::axis::{Axis, label_ns, label_seconds, to_f64};
 use crate::telemetry::report::data::{Curve, TimelineReport};
 use crate::telemetry::report::html::escape;
 
-const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 68.0;
-const RIGHT: f64 = 16.0;
-const TOP: f64 = 14.0;
-const BOTTOM: f64 = 34.0;
+pub(crate) const WIDTH: f64 = 960.0;
+pub(crate) const HEIGHT: f64 = 300.0;
+pub(crate) const LEFT: f64 = 68.0;
+pub(crate) const RIGHT: f64 = 16.0;
+pub(crate) const TOP: f64 = 14.0;
+pub(crate) const BOTTOM: f64 = 34.0;
 
 /// A horizontal line that values should stay below.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub fn percentiles(curves: &[&Curve], limits: &[Limit]) -> String {
     let y = value_axis(values, limits);
 
     let mut svg = open("percentile plot");
-    grid_y(&mut svg, &y);
+    grid_y(&mut svg, &y, label_ns);
     for (nines, text) in [
         (0.0, "0"),
         (0.301, "50 %"),
@@ -92,7 +92,7 @@ pub fn timeline(lines: &[&TimelineReport], limits: &[Limit], events: &[Event]) -
     let y = value_axis(values, limits);
 
     let mut svg = open("time line");
-    grid_y(&mut svg, &y);
+    grid_y(&mut svg, &y, label_ns);
     for seconds in x.ticks(8) {
         tick_x(&mut svg, x.place(seconds), &label_seconds(seconds));
     }
@@ -137,10 +137,14 @@ pub fn legend<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn value_axis(values: impl Iterator<Item = u64>, limits: &[Limit]) -> Axis {
-    let all = || limits.iter().map(|limit| limit.ns);
+    value_range(values.chain(limits.iter().map(|limit| limit.ns)))
+}
+
+/// The vertical axis of a plot of these durations in nanoseconds.
+pub(crate) fn value_range(values: impl Iterator<Item = u64>) -> Axis {
     let (mut low, mut high) = (u64::MAX, 0);
     // A value of 0 (below the clock's resolution) is no guide for the lower end of a logarithmic axis.
-    for ns in values.chain(all()).filter(|ns| *ns > 0) {
+    for ns in values.filter(|ns| *ns > 0) {
         low = low.min(ns);
         high = high.max(ns);
     }
@@ -158,22 +162,22 @@ fn close(mut svg: String) -> String {
     svg
 }
 
-fn grid_y(svg: &mut String, y: &Axis) {
+pub(crate) fn grid_y(svg: &mut String, y: &Axis, label: impl Fn(f64) -> String) {
     let right = WIDTH - RIGHT;
-    for ns in y.ticks(6) {
-        let at = y.place(ns);
+    for value in y.ticks(6) {
+        let at = y.place(value);
         let _ = write!(
             svg,
             "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
              <text class=\"tick end\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             LEFT - 8.0,
             at + 4.0,
-            label_ns(ns)
+            label(value)
         );
     }
 }
 
-fn tick_x(svg: &mut String, at: f64, text: &str) {
+pub(crate) fn tick_x(svg: &mut String, at: f64, text: &str) {
     let bottom = HEIGHT - BOTTOM;
     let _ = write!(
         svg,
@@ -224,7 +228,7 @@ fn dot(svg: &mut String, index: usize, cx: f64, cy: f64, title: &str) {
     );
 }
 
-fn polyline(svg: &mut String, class: &str, points: impl Iterator<Item = (f64, f64)>) {
+pub(crate) fn polyline(svg: &mut String, class: &str, points: impl Iterator<Item = (f64, f64)>) {
     shape(svg, "polyline", class, points);
 }
 
