@@ -36,11 +36,7 @@ impl SensorLinks {
         for (sensor, readings) in self.links.iter_mut().enumerate() {
             // BOUND: the capacity of the link.
             while let Some(reading) = readings.pop() {
-                probe.record(Record::Reading {
-                    source_index: reading.source_index,
-                    at: reading.at,
-                    arrived: reading.arrived,
-                });
+                probe.record(Record::Reading(reading));
                 decider.read(sensor, &reading);
             }
         }

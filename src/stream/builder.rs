@@ -20,8 +20,10 @@
 //!
 //! Thread: any until it is started. Allocates: in descriptions. Blocks: no. Locks: no. Syscalls: none.
 
+use crate::stream::align::choice::Between;
 use crate::stream::element::{Element, Event, Side};
 use crate::stream::operator::{Both, Fan, Input, Operator, Then};
+use crate::stream::operators::fill::{Fill, FillConfig};
 use crate::stream::operators::join::Join;
 use crate::stream::operators::merge::Merge;
 use crate::stream::operators::order::InOrder;
@@ -150,6 +152,13 @@ impl<T, O: Operator<Out = Event<T>>> Stream<O> {
     /// Every n-th element, beginning with the first.
     pub fn every_nth(self, n: u64) -> Chain<O, EveryNth<T>> {
         self.then(EveryNth::new(n))
+    }
+}
+
+impl<T: Between, O: Operator<Out = Event<T>>> Stream<O> {
+    /// What is missing from a periodic stream is made up, and marked so. See [`Fill`].
+    pub fn fill(self, config: FillConfig<T>) -> Chain<O, Fill<T>> {
+        self.then(Fill::new(config))
     }
 }
 

@@ -236,11 +236,9 @@ impl Measured {
                 self.instructions.ready(*id, *received, *encoded);
             }
             Record::Policy { at, status } => self.policy(*at, *status),
-            Record::Reading {
-                source_index,
-                at,
-                arrived,
-            } => self.reading(*source_index, *at, *arrived),
+            Record::Reading(reading) => {
+                self.reading(reading.source_index, reading.at, reading.arrived);
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 use crate::action::Rung;
 use crate::error::StepError;
 use crate::policy::PolicyStatus;
+use crate::sensor::Reading;
 use crate::telemetry::trace::{Stage, Trace};
 use crate::units::MonoTime;
 
@@ -84,12 +85,8 @@ pub enum Record {
         at: MonoTime,
         status: PolicyStatus,
     },
-    /// A sensor reading arrived: `age = arrived - at`.
-    Reading {
-        source_index: u8,
-        at: MonoTime,
-        arrived: MonoTime,
-    },
+    /// A sensor reading came to fusion: `age = arrived - at`.
+    Reading(Reading),
 }
 
 // BOUND: 10 marks of 8 bytes, 16 bytes of identity and the tag. Two cache lines a record at most, so a

@@ -9,6 +9,7 @@
 
 mod align;
 mod asof;
+mod loss;
 mod made;
 mod operators;
 mod sealed;

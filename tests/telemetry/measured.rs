@@ -11,6 +11,7 @@ use reflexarc::telemetry::timeline::{INTERVAL_FIRST, INTERVALS_MAX, Timeline};
 use reflexarc::telemetry::trace::{Mark, SPANS, Stage, Trace};
 use reflexarc::units::{MonoTime, Nanos};
 
+use crate::run::reading;
 use crate::{BEGAN, Random, ms};
 
 /// Nearest rank on the sorted samples: the definition of a percentile, with no histogram.
@@ -98,11 +99,7 @@ fn a_full_probe_loses_the_newest_record_and_counts_it() {
     let mut collector = Collector::new(BEGAN, &GoalsConfig::default());
     let mut probe = collector.probe_of("capture", 8);
     for n in 0..10 {
-        probe.record(Record::Reading {
-            source_index: 0,
-            at: ms(n),
-            arrived: ms(n),
-        });
+        probe.record(Record::Reading(reading(ms(n), ms(n))));
     }
     assert_eq!(collector.collect(), 8);
     let totals = collector.probes().next().unwrap();

@@ -6,6 +6,7 @@ use reflexarc::action::{ActionCounters, Refusal, Rung};
 use reflexarc::fusion::align::AlignCounters;
 use reflexarc::policy::{Phase, PolicyStatus};
 use reflexarc::sensor::counters::SensorCounters;
+use reflexarc::sensor::{DOF_MAX, Reading};
 use reflexarc::telemetry::collect::Collector;
 use reflexarc::telemetry::environment::Environment;
 use reflexarc::telemetry::goals::GoalsConfig;
@@ -63,11 +64,8 @@ impl Run {
         }
         for beat in 0..self.seconds * 100 {
             probe.record(Record::Tick(self.beat(beat, &mut random)));
-            probe.record(Record::Reading {
-                source_index: 0,
-                at: BEGAN + Nanos::from_millis(beat * 10),
-                arrived: BEGAN + Nanos::from_millis(beat * 10) + around(&mut random, 120),
-            });
+            let at = BEGAN + Nanos::from_millis(beat * 10);
+            probe.record(Record::Reading(reading(at, at + around(&mut random, 120))));
             collector.collect();
         }
         probe.record(Record::InstructionReady {
@@ -277,5 +275,17 @@ impl Run {
             voluntary_switches: 600,
             ..ThreadReport::default()
         }
+    }
+}
+
+/// A reading of the first sensor.
+pub fn reading(at: MonoTime, arrived: MonoTime) -> Reading {
+    Reading {
+        at,
+        arrived,
+        seq: 0,
+        source_index: 0,
+        len: 0,
+        values: [0.0; DOF_MAX],
     }
 }

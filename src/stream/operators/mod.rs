@@ -12,6 +12,9 @@ pub mod thin;
 // In order of event time.
 pub mod order;
 
+// What was lost.
+pub mod fill;
+
 // Two streams into one.
 pub mod merge;
 
