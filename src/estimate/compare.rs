@@ -1,6 +1,8 @@
 //! Batch against stream for any setting: the document's formulas, the exact numbers, and why they differ.
 
 use crate::estimate::account::Account;
+use crate::estimate::arrivals::{Arrivals, Work};
+use crate::estimate::closed::PoissonFixed;
 use crate::estimate::figure::{Figure, Value, count_f64, ratio};
 use crate::estimate::notes::Note;
 use crate::estimate::queue::{Queue, WhenFull};
@@ -89,6 +91,7 @@ fn latencies(setting: &Setting, outcome: &Outcome) -> Vec<Figure> {
             &[],
         ),
     ];
+    rows.extend(for_ever(setting));
     if stream.dropped > 0 {
         rows.push(Figure::new(
             "stream: items dropped",
@@ -120,6 +123,29 @@ fn latencies(setting: &Setting, outcome: &Outcome) -> Vec<Figure> {
         ));
     }
     rows
+}
+
+/// Poisson arrivals have closed forms, where one worker has room for all and can keep up.
+fn for_ever(setting: &Setting) -> Vec<Figure> {
+    let (Arrivals::Poisson { mean, .. }, Work::Fixed(work)) = (&setting.arrivals, setting.work)
+    else {
+        return Vec::new();
+    };
+    if setting.queue != Queue::default() {
+        return Vec::new();
+    }
+    let closed = PoissonFixed {
+        interval: *mean,
+        work,
+    };
+    let rows = [
+        ("stream: mean latency for ever", closed.mean_latency()),
+        ("stream: p99 latency for ever", closed.latency_at(0.99)),
+    ];
+    let row = |(name, time): (&str, Option<Nanos>)| {
+        Some(Figure::new(name, None, Value::Time(time?), &[Note::M11]))
+    };
+    rows.into_iter().filter_map(row).collect()
 }
 
 fn rates(setting: &Setting, outcome: &Outcome) -> Vec<Figure> {

@@ -49,6 +49,9 @@ pub mod plot;
 // With real threads, a real link and the real clock.
 pub mod measure;
 
+// Those threads.
+mod threads;
+
 // Whether theory and measurement agree.
 pub mod agreement;
 

@@ -25,7 +25,7 @@ svg { --ink: #1d2125; --soft: #5d666f; --rule: #e3e5e8; background: #fff; font-f
 .title { fill: var(--ink); font-size: 15px; font-weight: 600; } .name { fill: var(--c); font-size: 13px; }\
 .grid { stroke: var(--rule); } .tick { fill: var(--soft); font-size: 12px; }\
 .end { text-anchor: end; } .middle { text-anchor: middle; }\
-.line { fill: none; stroke: var(--c); stroke-width: 2; stroke-linejoin: round; }";
+.line { fill: none; stroke: var(--c); stroke-width: 2; stroke-linejoin: round; } .c2 { stroke-dasharray: 7 5; }";
 
 /// One way of the items.
 pub struct Way<'a> {

@@ -7,7 +7,7 @@ use crate::estimate::arrivals::{Arrivals, Work};
 use crate::estimate::closed::Periodic;
 use crate::estimate::document::Formulas;
 use crate::estimate::figure::ratio;
-use crate::estimate::queue::{Item, Queue, pass};
+use crate::estimate::queue::{Item, Queue, WhenFull, pass};
 use crate::estimate::window::Window;
 use crate::units::Nanos;
 
@@ -17,6 +17,10 @@ pub const ITEMS_MAX: u32 = 1_000_000;
 /// The longest interval and work.
 // BOUND: a million items of an hour each, twice, stay below the 292 years of `Nanos`.
 pub const TIME_MAX: Nanos = Nanos::from_secs(3600);
+
+/// The largest item.
+// BOUND: a million of them stay below what a u64 counts.
+pub const BYTES_MAX: u64 = 1_000_000_000_000;
 
 /// What is compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +65,29 @@ impl Setting {
             && instants.iter().any(|at| *at < Nanos::ZERO)
         {
             return Err("an arrival before the start: instants count from 0".to_owned());
+        }
+        if self.item_bytes > BYTES_MAX {
+            return Err(format!(
+                "items of {} bytes: up to {BYTES_MAX} can be computed",
+                self.item_bytes
+            ));
+        }
+        let drops = matches!(
+            self.queue.when_full,
+            WhenFull::DropNewest | WhenFull::DropOldest
+        );
+        if drops && self.queue.room.is_none() {
+            return Err(format!(
+                "{} with room for all: nothing is ever dropped; say how many can wait",
+                self.queue.when_full.name()
+            ));
+        }
+        if let Work::Bell { deviation, .. } = self.work
+            && !(Nanos::ZERO..=TIME_MAX).contains(&deviation)
+        {
+            return Err(format!(
+                "a standard deviation of {deviation} is outside of 0 to 3600 s"
+            ));
         }
         for (name, time) in [("an interval", self.interval()), ("work", self.work.mean())] {
             if !(Nanos(1)..=TIME_MAX).contains(&time) {

@@ -153,6 +153,10 @@ fn what_cannot_be_estimated_is_explained() {
     refused(&["w2", "--interval", "-5ms"], "");
     refused(&["w2", "--window", "50ms", "--slide", "60ms"], "slide");
     refused(&["w2", "--slide", "60ms"], "--window");
+    refused(&["w2", "--when-full", "drop-newest"], "how many can wait");
+    refused(&["w2", "--item-bytes", "18446744073709551615"], "bytes");
+    refused(&["w2", "--spread=-5ms"], "standard deviation");
+    refused(&["w2", "--workers", "65535", "--measure"], "cores");
     refused(&["w2", "--when-full", "perhaps"], "newest-only");
     refused(
         &[

@@ -413,6 +413,19 @@ fn windows_of_a_users_own_are_compared_too() {
 }
 
 #[test]
+fn poisson_arrivals_of_a_users_own_show_what_they_come_to_for_ever() {
+    let setting = Setting {
+        arrivals: Arrivals::Poisson {
+            mean: FRAME_INTERVAL,
+            seed: 1,
+        },
+        ..Setting::periodic(100, FRAME_INTERVAL, MS(30))
+    };
+    let rows = Rows(figures(&setting, &setting.outcome(), Assumed::default()));
+    rows.is("stream: mean latency for ever", "-", "165 ms", &[Note::M11]);
+}
+
+#[test]
 fn two_workers_are_as_good_as_half_the_work_once_they_are_full() {
     let periodic = |work, workers| Periodic {
         items: 1_000,
