@@ -111,7 +111,10 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     let mut manager = Notify::from_environment()?;
     let folder = ReportFolder::open(&place)?;
     let mut opened = parts::open(config, args).map_err(|fault| config.locate(fault))?;
-    let plan = opened.plan(config);
+    let mut plan = opened.plan(config);
+    for warning in way::check(&opened.way(config, &plan)).warnings {
+        plan.why += &format!("warning: {warning}\n");
+    }
     let title = opened.describe();
     let duration = args
         .duration
