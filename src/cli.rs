@@ -358,6 +358,10 @@ pub struct Run {
     #[arg(long, value_name = "SINK")]
     pub sink: Option<SinkConfig>,
 
+    /// Record the run into this MCAP file; `[record]` in the configuration says what of it
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+
     /// How long to run, such as 20s or 5min; 0s for no end [default: 20s, or the length of a file]
     #[arg(long, value_name = "TIME")]
     pub duration: Option<Nanos>,

@@ -72,6 +72,9 @@ pub mod pipeline;
 // Batch against stream, computed and measured; a pipeline before it runs.
 pub mod estimate;
 
+// Recordings: written, replayed, compared.
+pub mod record;
+
 // What is known of a board, and which one this is.
 pub mod board;
 

@@ -28,6 +28,7 @@ use crate::fusion::stage::{CHUNK_COUNT, FusionStage};
 use crate::language::Instruction;
 use crate::link::{self, LinkCount, NewestWriter};
 use crate::policy::Policy;
+use crate::record::recorder::{Recorder, Tapped};
 use crate::rt::plan::{Layout, Plan};
 use crate::rt::stop::Stop;
 use crate::rt::sync::Arc;
@@ -73,6 +74,10 @@ pub struct Pipeline {
     pub source_slots: u32,
     pub sensors: Vec<SensorCounts>,
     pub player: Arc<ActionCounters>,
+    /// Where the joints are told to be as the run begins (radian).
+    pub start: Vec<f32>,
+    /// The run is to be recorded; whoever runs it starts this before [`Pipeline::go`].
+    pub recorder: Option<Tapped>,
     capture_end: Arc<OnceLock<CaptureEnd>>,
 }
 
@@ -98,6 +103,17 @@ impl Pipeline {
         plan: &Plan,
         collector: &mut Collector,
         stop: &Stop,
+    ) -> Result<Self> {
+        Self::build_recorded(parts, plan, collector, stop, None)
+    }
+
+    /// The same, with taps in the stages where there is a recorder.
+    pub fn build_recorded(
+        parts: Parts,
+        plan: &Plan,
+        collector: &mut Collector,
+        stop: &Stop,
+        recorder: Option<Recorder>,
     ) -> Result<Self> {
         let Parts {
             source,
@@ -162,6 +178,8 @@ impl Pipeline {
             let _ = writer.push(reading);
         }
 
+        let start = player.positions();
+
         // Ways home.
         let (slots_home_in, slots_home) = link::every(slots as usize, &capture_bell);
         name("slots home", "every", slots_home_in.count());
@@ -171,6 +189,18 @@ impl Pipeline {
         } else {
             Bell::silent()
         };
+        let tapped = recorder.map(|recorder| recorder.tap(&capture_bell));
+        let (taps, recorder_home, recorder) = match tapped {
+            Some((taps, home, tapped)) => (Some(taps), Some(home), Some(tapped)),
+            None => (None, None, None),
+        };
+        let (frame_tap, fusion_tap, action_tap) = match taps {
+            Some(taps) => (Some(taps.frames), Some(taps.fusion), Some(taps.action)),
+            None => (None, None, None),
+        };
+        for (link, count) in recorder.iter().flat_map(Tapped::links) {
+            name(link, "every", count);
+        }
         let (maps_home_in, maps_home) = link::every(MAP_COUNT, &maps_bell);
         name("maps home", "every", maps_home_in.count());
 
@@ -185,7 +215,8 @@ impl Pipeline {
             chunks,
             chunks_home_in,
             collector.probe("action"),
-        );
+        )
+        .with_tap(action_tap);
         let fusion = FusionStage::new(
             policy,
             (sensor_inputs, readings_bell),
@@ -194,7 +225,8 @@ impl Pipeline {
             chunks_home,
             maps_home_in,
             collector.probe("fusion"),
-        );
+        )
+        .with_tap(fusion_tap);
         let fusion_count = fusion.count();
         let mut fusion_thread = None;
         let to_fusion: Next<Box<Features>> = if plan.layout == Layout::Apart {
@@ -214,7 +246,8 @@ impl Pipeline {
             slots_home_in,
             to_fusion,
             collector.probe("features"),
-        );
+        )
+        .with_tap(frame_tap);
         let features_count = features.count();
         let mut features_thread = None;
         let to_features: Next<Frame> = if plan.layout == Layout::Together {
@@ -238,7 +271,8 @@ impl Pipeline {
             slots_home,
             capture_bell,
             collector.probe("capture"),
-        );
+        )
+        .with_recorder(recorder_home);
 
         // Threads.
         let mut threads = Vec::new();
@@ -308,6 +342,8 @@ impl Pipeline {
             source_slots: slots,
             sensors: sensor_counts,
             player: player_counts,
+            start,
+            recorder,
             capture_end,
         })
     }

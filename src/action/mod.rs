@@ -65,6 +65,14 @@ impl Chunk {
         self.len = 0;
     }
 
+    /// Becomes a copy of another chunk. Touches only the steps that it has.
+    pub fn copy_from(&mut self, other: &Self) {
+        (self.trace, self.begin, self.step) = (other.trace, other.begin, other.step);
+        (self.dof, self.len) = (other.dof, other.len);
+        let len = usize::from(self.len);
+        self.targets[..len].copy_from_slice(&other.targets[..len]);
+    }
+
     /// Adds a step; values past `dof` are ignored. A full chunk is an error.
     pub fn push(&mut self, target: &[f32]) -> Result<(), StepError> {
         let len = usize::from(self.len);

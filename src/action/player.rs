@@ -123,6 +123,15 @@ impl Player {
         Ok(())
     }
 
+    /// Where each joint is told to be now (radian); before the first tick, where the run begins.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a start is given in f32, so this is exact before the first tick"
+    )]
+    pub fn positions(&self) -> Vec<f32> {
+        self.joints().map(|joint| joint.position as f32).collect()
+    }
+
     /// Time between ticks.
     pub fn period(&self) -> Nanos {
         self.period

@@ -9,6 +9,7 @@ use crate::action::player::Player;
 use crate::action::{Chunk, Sink};
 use crate::clock;
 use crate::link::{EveryWriter, NewestReader};
+use crate::record::tap::{ActionTap, Beat};
 use crate::rt::signal;
 use crate::rt::stop::Stop;
 use crate::rt::thread::Context;
@@ -29,6 +30,20 @@ pub struct ActionStage {
     /// Operator's resets that have been obeyed, or came too early.
     resets: u32,
     probe: Probe,
+    tap: Option<ActionTap>,
+}
+
+/// A beat of the action clock.
+struct Due {
+    tick: u64,
+    scheduled: MonoTime,
+    begin: MonoTime,
+    /// Beats skipped just before.
+    missed: u32,
+    /// An operator's reset was obeyed just before.
+    reset: bool,
+    /// The run is ending.
+    stopping: bool,
 }
 
 impl ActionStage {
@@ -47,7 +62,14 @@ impl ActionStage {
             captured: MonoTime::ZERO,
             resets: signal::resets(),
             probe,
+            tap: None,
         }
+    }
+
+    /// The run is recorded.
+    pub fn with_tap(mut self, tap: Option<ActionTap>) -> Self {
+        self.tap = tap;
+        self
     }
 
     /// Runs until asked to stop, then until the ladder has ended in the safe action.
@@ -64,8 +86,15 @@ impl ActionStage {
             self.wait_until(context.wait, scheduled);
             let begin = clock::now();
             context.beat.strike(begin);
-            self.obey_operator();
-            self.beat(tick, scheduled, begin, missed);
+            let reset = self.obey_operator();
+            self.beat(&Due {
+                tick,
+                scheduled,
+                begin,
+                missed,
+                reset,
+                stopping: stopping > 0,
+            });
             if stop.asked() {
                 if stopping == 0 {
                     self.player.begin_stop();
@@ -82,20 +111,43 @@ impl ActionStage {
         self.sink
     }
 
-    fn obey_operator(&mut self) {
+    /// True if a reset came. Where nothing was stopped, or the run ends, there is nothing to reset.
+    fn obey_operator(&mut self) -> bool {
         let resets = signal::resets();
-        if resets != self.resets {
+        let came = resets != self.resets;
+        if came {
             self.resets = resets;
-            // Where nothing was stopped, or the run ends, there is nothing to reset.
             self.player.reset();
         }
+        came
     }
 
-    fn beat(&mut self, tick: u64, scheduled: MonoTime, begin: MonoTime, missed: u32) {
+    fn beat(&mut self, due: &Due) {
+        let &Due {
+            tick,
+            scheduled,
+            begin,
+            missed,
+            ..
+        } = due;
         let chunk = self.chunks.pop();
         let played = self.player.tick(tick, scheduled, chunk.as_deref());
         let written = self.sink.write(&played.action);
         let done = clock::now();
+        if let Some(tap) = &mut self.tap {
+            let beat = Beat {
+                action: played.action,
+                begin,
+                written: done,
+                missed,
+                chunk: chunk.as_ref().map(|chunk| chunk.trace.seq),
+                refused: played.refused,
+                reset: due.reset,
+                stopping: due.stopping,
+                write_failed: written.err(),
+            };
+            tap.tell(beat, chunk.as_deref());
+        }
         if let Some(chunk) = chunk {
             // The way home has room for every chunk; where fusion has gone, the chunk stays in it.
             drop(self.chunks_home.push(chunk));

@@ -35,6 +35,8 @@ pub struct CaptureStage {
     source_index: u8,
     next: Next<Frame>,
     home: EveryReader<Slot<Empty>>,
+    /// The way home of slots that went through the recorder.
+    recorder_home: Option<EveryReader<Slot<Empty>>>,
     /// Rung when a slot comes home; waited on only by a source that must not lose frames.
     home_bell: Bell,
     /// Slots that are not with the source.
@@ -70,11 +72,18 @@ impl CaptureStage {
             source_index,
             next,
             home,
+            recorder_home: None,
             home_bell,
             out: 0,
             due: None,
             probe,
         }
+    }
+
+    /// The run is recorded, and slots come home this way too.
+    pub fn with_recorder(mut self, home: Option<EveryReader<Slot<Empty>>>) -> Self {
+        self.recorder_home = home;
+        self
     }
 
     /// Runs until asked to stop, until the input ends, or until the camera is lost.
@@ -95,9 +104,11 @@ impl CaptureStage {
                     continue;
                 }
                 Ok(Readiness::NoSlot) => {
-                    let home = &self.home;
+                    let (home, recorder) = (&self.home, &self.recorder_home);
+                    let came =
+                        || !home.is_empty() || recorder.as_ref().is_some_and(|r| !r.is_empty());
                     self.home_bell
-                        .wait(context.wait, None, now + IDLE_TURN, || !home.is_empty());
+                        .wait(context.wait, None, now + IDLE_TURN, came);
                     continue;
                 }
                 Ok(Readiness::Ended) => break,
@@ -178,7 +189,7 @@ impl CaptureStage {
 
     fn take_home(&mut self) {
         // BOUND: at most as many slots as the source owns.
-        while let Some(slot) = self.home.pop() {
+        while let Some(slot) = next_home(&mut self.home, &mut self.recorder_home) {
             self.out -= 1;
             self.source.give_back(slot);
         }
@@ -201,13 +212,14 @@ impl CaptureStage {
             mut source,
             next,
             mut home,
+            mut recorder_home,
             mut out,
             ..
         } = self;
         drop(next);
         let deadline = clock::now() + HOME_WAIT;
         while out > 0 && clock::now() < deadline {
-            match home.pop() {
+            match next_home(&mut home, &mut recorder_home) {
                 Some(slot) => {
                     out -= 1;
                     source.give_back(slot);
@@ -225,6 +237,14 @@ impl CaptureStage {
             interruptions,
         }
     }
+}
+
+/// The next slot that came home, either way.
+fn next_home(
+    home: &mut EveryReader<Slot<Empty>>,
+    recorder: &mut Option<EveryReader<Slot<Empty>>>,
+) -> Option<Slot<Empty>> {
+    home.pop().or_else(|| recorder.as_mut()?.pop())
 }
 
 /// The run has ended while the source was interrupted.

@@ -23,6 +23,7 @@ use crate::features::preprocess::Crop;
 use crate::fusion::align::AlignConfig;
 use crate::language::sources::LanguageConfig;
 use crate::policy::gaze::GazeConfig;
+use crate::record::config::RecordConfig;
 use crate::rt::plan::{Machine, ThreadsConfig};
 use crate::scene::SceneConfig;
 use crate::sensor::config::SensorConfig;
@@ -45,6 +46,7 @@ pub struct Config {
     pub action: ActionConfig,
     /// None: the scene's joints where the camera is the scene, else `null`.
     pub sink: Option<SinkConfig>,
+    pub record: RecordConfig,
     pub goals: GoalsConfig,
     pub threads: ThreadsConfig,
     pub real_time: RealTimeConfig,
@@ -174,6 +176,11 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// The TOML text that it was read from; empty where there is none.
+    pub fn text(&self) -> &str {
+        self.written.text()
     }
 
     /// Adds file and line to a fault that names a key of this configuration.

@@ -10,9 +10,10 @@ use crate::error::StepError;
 use crate::features::{Encoder, FeatureMap, FrameView};
 use crate::frame::FrameMeta;
 use crate::link::{EveryReader, EveryWriter};
+use crate::record::tap::{FrameEvent, FrameTap};
 use crate::rt::sync::Arc;
 use crate::rt::wait::Bell;
-use crate::slot::{Empty, Slot};
+use crate::slot::{Empty, Filled, Slot};
 use crate::stage::{Next, StageCount, Step, touch};
 use crate::telemetry::probe::Probe;
 use crate::telemetry::record::{self, Outcome, Record};
@@ -45,6 +46,7 @@ pub struct FeaturesStage {
     next: Next<Box<Features>>,
     count: Arc<StageCount>,
     probe: Probe,
+    tap: Option<FrameTap>,
 }
 
 /// How long a frame that must not be lost waits for a feature map to come home.
@@ -71,7 +73,14 @@ impl FeaturesStage {
             next,
             count,
             probe,
+            tap: None,
         }
+    }
+
+    /// The run is recorded.
+    pub fn with_tap(mut self, tap: Option<FrameTap>) -> Self {
+        self.tap = tap;
+        self
     }
 
     pub fn count(&self) -> Arc<StageCount> {
@@ -98,10 +107,19 @@ impl FeaturesStage {
         self.free_map()
     }
 
-    fn send_home(&mut self, slot: Slot<Empty>) {
+    /// Sends the slot home, through the recorder if that takes it; then true.
+    fn send_home(&mut self, slot: Slot<Filled>) -> bool {
+        let offered = match &mut self.tap {
+            Some(tap) => tap.offer(slot),
+            None => Err(slot),
+        };
+        let Err(slot) = offered else {
+            return true;
+        };
         // The way home has room for every slot of the source. Where the source has gone, the slot is
         // dropped and unmaps itself.
-        drop(self.slots_home.push(slot));
+        drop(self.slots_home.push(slot.empty()));
+        false
     }
 
     fn encode(&mut self, features: &mut Features) -> Result<(), StepError> {
@@ -122,7 +140,7 @@ impl Step<Frame> for FeaturesStage {
             bytes: slot.bytes(),
         });
         trace.stamp(Mark::Loaded, clock::now());
-        self.send_home(slot.empty());
+        let tapped = self.send_home(slot);
 
         let outcome = match (loaded, self.take_map()) {
             (Err(error), map) => {
@@ -145,6 +163,7 @@ impl Step<Frame> for FeaturesStage {
         let end = clock::now();
         let told = match outcome {
             Ok(features) => {
+                trace = features.trace;
                 if let Some(stale) = self.next.deliver(features) {
                     self.free.push(stale);
                 }
@@ -165,6 +184,15 @@ impl Step<Frame> for FeaturesStage {
             end,
             captured: trace.at(Mark::Captured),
         }));
+        if let Some(tap) = &mut self.tap {
+            tap.tell(FrameEvent {
+                meta,
+                trace,
+                end,
+                outcome: told,
+                tapped,
+            });
+        }
     }
 
     fn idle(&mut self, now: MonoTime) {

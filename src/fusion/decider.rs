@@ -63,6 +63,12 @@ impl Decider {
         &self.states
     }
 
+    /// The state of the first sensor, as the policy last saw it; missing at this instant if there is no sensor.
+    pub fn state(&self, at: MonoTime) -> State {
+        let missing = || State::missing(at);
+        self.states.first().copied().unwrap_or_else(missing)
+    }
+
     /// Brings every sensor to the frame's time and runs the policy. A chunk left without steps means that the policy had
     /// nothing to say.
     pub fn decide(

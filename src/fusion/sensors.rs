@@ -8,6 +8,7 @@ use crate::frame::FrameMeta;
 use crate::fusion::align::SensorLane;
 use crate::fusion::decider::Decider;
 use crate::link::EveryReader;
+use crate::record::tap::{FusionEvent, FusionTap};
 use crate::rt::wait::Bell;
 use crate::sensor::Reading;
 use crate::telemetry::probe::Probe;
@@ -32,18 +33,33 @@ impl SensorLinks {
     }
 
     /// Takes the readings that have come.
-    pub fn read(&mut self, decider: &mut Decider, probe: &mut Probe) {
+    pub fn read(
+        &mut self,
+        decider: &mut Decider,
+        probe: &mut Probe,
+        tap: &mut Option<FusionTap>,
+    ) {
         for (sensor, readings) in self.links.iter_mut().enumerate() {
             // BOUND: the capacity of the link.
             while let Some(reading) = readings.pop() {
                 probe.record(Record::Reading(reading));
                 decider.read(sensor, &reading);
+                if let Some(tap) = tap {
+                    let sensor = u8::try_from(sensor).unwrap_or(u8::MAX);
+                    tap.tell(FusionEvent::Read { sensor, reading });
+                }
             }
         }
     }
 
     /// Waits for the readings around a frame's time, where the configuration says so and they are not there yet.
-    pub fn wait(&mut self, frame: &FrameMeta, decider: &mut Decider, probe: &mut Probe) {
+    pub fn wait(
+        &mut self,
+        frame: &FrameMeta,
+        decider: &mut Decider,
+        probe: &mut Probe,
+        tap: &mut Option<FusionTap>,
+    ) {
         let at = frame.captured;
         // BOUND: the sensors of the configuration; all waits run from the frame's arrival, and none is above 50 ms.
         for sensor in 0..self.links.len() {
@@ -56,7 +72,7 @@ impl SensorLinks {
             while came && !decider.lane(sensor).is_settled(at) {
                 let readings = &self.links[sensor];
                 came = self.bell.sleep(deadline, || !readings.is_empty());
-                self.read(decider, probe);
+                self.read(decider, probe, tap);
             }
             decider.lane(sensor).count_wait(at);
         }

@@ -13,6 +13,7 @@ use crate::fusion::sensors::{SensorInput, SensorLinks};
 use crate::language::Instruction;
 use crate::link::{EveryReader, EveryWriter, NewestReader, NewestWriter};
 use crate::policy::{Policy, PolicyStatus};
+use crate::record::tap::{FusionEvent, FusionStep, FusionTap};
 use crate::rt::sync::Arc;
 use crate::rt::wait::Bell;
 use crate::stage::{StageCount, Step, touch};
@@ -39,6 +40,7 @@ pub struct FusionStage {
     status: PolicyStatus,
     count: Arc<StageCount>,
     probe: Probe,
+    tap: Option<FusionTap>,
 }
 
 impl FusionStage {
@@ -69,7 +71,14 @@ impl FusionStage {
             status: PolicyStatus::default(),
             count: Arc::default(),
             probe,
+            tap: None,
         }
+    }
+
+    /// The run is recorded.
+    pub fn with_tap(mut self, tap: Option<FusionTap>) -> Self {
+        self.tap = tap;
+        self
     }
 
     pub fn count(&self) -> Arc<StageCount> {
@@ -77,13 +86,17 @@ impl FusionStage {
     }
 
     fn read_side_inputs(&mut self) {
-        self.sensors.read(&mut self.decider, &mut self.probe);
+        self.sensors
+            .read(&mut self.decider, &mut self.probe, &mut self.tap);
         if let Some(instruction) = self.instructions.pop() {
             self.probe.record(Record::InstructionReady {
                 id: instruction.id,
                 received: instruction.received,
                 encoded: instruction.encoded,
             });
+            if let Some(tap) = &mut self.tap {
+                tap.hear(&instruction);
+            }
             self.decider.hear(instruction);
         }
     }
@@ -128,7 +141,12 @@ impl FusionStage {
         chunk.trace.stamp(Mark::Fused, end);
         chunk.trace.instruction_id = self.decider.instruction_id();
         // The link has counted a stale chunk.
-        self.free.extend(self.chunks.push(chunk));
+        if let Some(stale) = self.chunks.push(chunk) {
+            if let Some(tap) = &mut self.tap {
+                tap.stale(&stale);
+            }
+            self.free.push(stale);
+        }
         (end, outcome)
     }
 }
@@ -136,8 +154,12 @@ impl FusionStage {
 impl Step<Box<Features>> for FusionStage {
     fn step(&mut self, features: Box<Features>) {
         self.read_side_inputs();
-        self.sensors
-            .wait(&features.meta, &mut self.decider, &mut self.probe);
+        self.sensors.wait(
+            &features.meta,
+            &mut self.decider,
+            &mut self.probe,
+            &mut self.tap,
+        );
         let begin = clock::now();
         let (end, outcome) = self.decide(&features, begin);
         // All that follows is bookkeeping; the chunk is on its way.
@@ -158,6 +180,16 @@ impl Step<Box<Features>> for FusionStage {
             end,
             captured: trace.at(Mark::Captured),
         }));
+        if let Some(tap) = &mut self.tap {
+            tap.tell(FusionEvent::Step(FusionStep {
+                seq: trace.seq,
+                begin,
+                end,
+                outcome,
+                state: self.decider.state(trace.at(Mark::Captured)),
+                instruction_id: self.decider.instruction_id(),
+            }));
+        }
         self.tell_status(end);
     }
 

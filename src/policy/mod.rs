@@ -18,7 +18,7 @@ use crate::stream::align::choice::Status;
 use crate::units::MonoTime;
 
 /// A sensor's state at one instant.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct State {
     pub at: MonoTime,
     /// How it was found, and from how far. `Status::Missing`: there are no values.

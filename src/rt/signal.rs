@@ -26,7 +26,7 @@ extern "C" fn on_reset(_signal: libc::c_int) {
     RESETS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Installs the handlers, and ignores SIGPIPE (a closed pipe is a write error).
+/// Installs the handlers, and ignores SIGPIPE and SIGXFSZ (a closed pipe and a full file are write errors).
 pub fn install() -> io::Result<()> {
     // SAFETY: an all-zero sigaction is valid: no flags, an empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
@@ -47,6 +47,9 @@ pub fn install() -> io::Result<()> {
     }
     // SAFETY: ignoring a signal is always allowed.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+    // A file that may not grow any further is an error of the write, not the end of the run.
+    // SAFETY: as above.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     Ok(())
 }
 

@@ -19,6 +19,8 @@ use crate::console;
 use crate::error::{Fault, Kind, Result};
 use crate::estimate::way;
 use crate::pipeline::Pipeline;
+use crate::record::recorder::Recording;
+use crate::record::writer::About;
 use crate::rt::latency::AwakeCores;
 use crate::rt::notify::Notify;
 use crate::rt::stop::Stop;
@@ -53,6 +55,9 @@ pub fn configure(args: &cli::Run) -> Result<Config> {
     }
     if let Some(source) = &args.source {
         config.camera.source = source.clone();
+    }
+    if let Some(path) = &args.record {
+        config.record.path = Some(path.clone());
     }
     if let Some(sink) = &args.sink {
         config.sink = Some(sink.clone());
@@ -142,7 +147,9 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
 
     let stop = Stop::default();
     let mut collector = Collector::new(clock::now(), &config.goals);
-    let mut pipeline = Pipeline::build(opened.take_parts(), &plan, &mut collector, &stop)?;
+    let recorder = opened.take_recorder();
+    let mut pipeline =
+        Pipeline::build_recorded(opened.take_parts(), &plan, &mut collector, &stop, recorder)?;
     refused.extend(facts::refused_by_threads(&pipeline));
     if wants.strict && !refused.is_empty() {
         stop.ask();
@@ -152,6 +159,16 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     }
     let planned = format!("{title}{}{}", said_of_board(config), plan.why);
     announce(&planned, &refused, args.quiet);
+
+    let recording = match start_recording(&mut pipeline, config, &opened) {
+        Ok(recording) => recording,
+        Err(fault) => {
+            stop.ask();
+            pipeline.go();
+            pipeline.join()?;
+            return Err(fault);
+        }
+    };
 
     let (started, began) = (SystemTime::now(), clock::now());
     let mut watch = ThreadWatch::new(facts::thread_infos(&pipeline, plan.layout), began);
@@ -191,7 +208,10 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     manager.stopping(by);
     watch.look(clock::now());
     stop.ask();
-    let capture = pipeline.join()?;
+    let capture = pipeline.join();
+    // Also where a thread has panicked: then the recording is what tells why.
+    let recorded = recording.map(Recording::finish);
+    let capture = capture?;
     collector.collect();
 
     let duration = clock::now() - began;
@@ -209,7 +229,30 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     let report = Report::new(&collector, facts);
     let page = folder.write(&report, collector.measured(), started)?;
     live.finish(&report, Some(&page));
+    if let Some(recorded) = recorded {
+        console::piece(recorded);
+    }
     Ok((report, ended.capture.fault))
+}
+
+/// Starts the recorder, if the run is recorded.
+fn start_recording(
+    pipeline: &mut Pipeline,
+    config: &Config,
+    opened: &parts::Opened,
+) -> Result<Option<Recording>> {
+    let Some(tapped) = pipeline.recorder.take() else {
+        return Ok(None);
+    };
+    let about = About {
+        configuration: config.text().to_owned(),
+        source: config.camera.source.to_string(),
+        policy: opened.policy.to_owned(),
+        encoder: opened.encoder.to_owned(),
+        sensors: opened.sensors.clone(),
+        start: pipeline.start.clone(),
+    };
+    tapped.start(&about).map(Some)
 }
 
 fn said_of_board(config: &Config) -> &str {

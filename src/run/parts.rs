@@ -31,6 +31,8 @@ use crate::pipeline::{LanguageRun, Parts, READINGS};
 use crate::policy::gaze::Gaze;
 use crate::policy::still::Still;
 use crate::policy::{Explainer, Policy, PolicyStatus};
+use crate::record::config::Frames;
+use crate::record::recorder::{EXTRA_SLOTS, Recorder};
 use crate::rt::plan::{Machine, Plan};
 use crate::rt::wait::Bell;
 use crate::scene::{Scene, SceneTruth};
@@ -66,6 +68,7 @@ pub(super) struct Opened {
     /// The time between frames, if the source goes on when nobody takes them.
     period: Option<Nanos>,
     heard: Option<EveryReader<Heard>>,
+    recorder: Option<Recorder>,
     /// Instructions were given, and nothing understands them.
     is_deaf: bool,
     /// Texts of the instructions heard, by number.
@@ -80,8 +83,11 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
     models::ensure_files(&models_used(config))?;
     let dir = models::cache_dir();
 
-    let (source, scene) = open_source(&config.camera, &dir)?;
+    let (source, scene) = open_source(&camera_of(config), &dir)?;
     let format = source.format();
+    let recorder = config.record.path.is_some();
+    let recorder = recorder.then(|| Recorder::open(&config.record, &format));
+    let recorder = recorder.transpose()?;
     let mut encoder = encoders::open(&config.encoder, format)?;
     let work = warm_up(&mut *encoder, &format);
     let lens = lens(config, &format, scene.as_ref());
@@ -128,6 +134,7 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
             .map(|rate| rate.period()),
         is_deaf: heard.is_none() && (args.instruct.is_some() || !listens_by_default(config)),
         heard,
+        recorder,
         instructions: BTreeMap::new(),
         parts: Some(Parts {
             source,
@@ -176,6 +183,11 @@ impl Opened {
                 .collect(),
             windows: Vec::new(),
         }
+    }
+
+    /// What records the run, once, if anything does.
+    pub fn take_recorder(&mut self) -> Option<Recorder> {
+        self.recorder.take()
     }
 
     /// The parts, once.
@@ -252,6 +264,23 @@ impl Opened {
             None => format!("the {} is not in view", object.exhibit.name),
         })
     }
+}
+
+/// The camera, with the slots that a recorder holds on top of its own.
+fn camera_of(config: &Config) -> CameraConfig {
+    let mut camera = config.camera.clone();
+    let pictures = config.record.frames != Frames::None;
+    if config.record.path.is_some() && pictures {
+        for slots in [
+            &mut camera.v4l2.buffers,
+            &mut camera.file.slots,
+            &mut camera.synthetic.slots,
+            &mut camera.scene.slots,
+        ] {
+            *slots = (*slots + EXTRA_SLOTS).min(32);
+        }
+    }
+    camera
 }
 
 /// Files and folders of the models cache that this run reads.

@@ -1,0 +1,34 @@
+//! Recording a run, replaying it, and telling two runs apart.
+//!
+//! A recording holds what came in (pictures, readings, instructions), what went out (chunks, actions), and everything
+//! that was decided by chance between them: which frames were taken, in which order fusion saw readings and frames, the
+//! instants that the stages read from the clock, which chunk a beat took. So the same code, given the same bytes in the
+//! same order with the same instants, must give the same actions to the last bit, and a replay checks that it does.
+//! docs/recording.md documents every message.
+
+// What a user says about it.
+pub mod config;
+
+// The hot ends.
+pub mod tap;
+
+// The container.
+pub mod mcap;
+
+// How a message's fields become bytes.
+pub mod cdr;
+
+// What each message looks like.
+pub mod schema;
+
+// Their topics.
+pub mod topic;
+
+// The messages.
+pub mod message;
+
+// From the taps to messages.
+pub mod recorder;
+
+// From messages to the file.
+pub mod writer;
