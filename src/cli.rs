@@ -14,6 +14,7 @@ use crate::capture::spec::SourceSpec;
 use crate::estimate::examples::Example;
 use crate::estimate::queue::WhenFull;
 use crate::models::Group;
+use crate::record::command::ReplayArgs;
 use crate::units::Nanos;
 
 pub use explain::explain;
@@ -41,6 +42,9 @@ Examples:
   reflexarc run --config robot.toml --sink udp:192.168.1.7:9000 --report out
   reflexarc run --board auto
   reflexarc doctor --measure 10s
+  reflexarc record run.mcap --duration 20s
+  reflexarc replay run.mcap --policy still --out still.mcap
+  reflexarc diff run.mcap still.mcap
   reflexarc bench --seconds 60 --lock-clocks
   reflexarc estimate w3 --measure --plot w3.svg
   reflexarc cameras
@@ -48,12 +52,29 @@ Examples:
 Exit codes: 0 goals met, 1 goals missed, 2 usage, 3 configuration, 4 no such device, 5 device busy,
 6 format not supported, 7 not permitted, 8 bad input file, 9 bad model file, 10 tool missing, 11 network,
 12 output not writable, 13 real time refused, 14 source lost, 15 a check of doctor fails, 16 doctor --strict: not all pass,
-17 bench --compare: worse than before, 70 internal error, 130 second signal.";
+17 bench --compare: worse than before, 18 replay or diff: not the same, 70 internal error, 130 second signal.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the way of a frame: camera, features, fusion, actions
     Run(Run),
+    /// Run, and record it into an MCAP file: what came in, what went out, and what decided it
+    Record {
+        /// The file; what it held is gone
+        file: PathBuf,
+        #[command(flatten)]
+        run: Run,
+    },
+    /// Run a recording again, and check that every action comes out the same
+    Replay(ReplayArgs),
+    /// Copy what can be read of a recording that was cut off into one that is whole
+    Recover {
+        file: PathBuf,
+        /// The new file
+        to: PathBuf,
+    },
+    /// Show how the actions of two recordings differ
+    Diff { first: PathBuf, second: PathBuf },
     /// List cameras with their formats, sizes, rates and controls
     Cameras,
     /// Check a configuration, and whether everything it names is there, without running it

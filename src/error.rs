@@ -43,6 +43,8 @@ pub enum Kind {
     CheckNotPassed = 16,
     /// `bench --compare`: a number got worse.
     Worse = 17,
+    /// `replay` or `diff`: the actions are not the same.
+    Differs = 18,
     /// A bug in reflexarc.
     Internal = 70,
 }

@@ -8,7 +8,9 @@ use reflexarc::cli::{self, BoardCommand, Cli, Command, ModelsCommand};
 use reflexarc::error::{Kind, Result};
 use reflexarc::models::{Group, Listing, Progress, Store, Which};
 use reflexarc::telemetry::report::data::Verdict;
-use reflexarc::{bench, board, console, doctor, estimate, language, models, run, telemetry};
+use reflexarc::{
+    bench, board, console, doctor, estimate, language, models, record, run, telemetry,
+};
 
 /// Counts every thread's allocations; see `rt::memory`.
 #[global_allocator]
@@ -45,6 +47,21 @@ fn perform(command: Command) -> Result<u8> {
             Verdict::Met | Verdict::NotJudged => 0,
             Verdict::Missed => Kind::GoalsMissed.exit_code(),
         }),
+        Command::Record { file, mut run } => {
+            run.record = Some(file);
+            perform(Command::Run(run))
+        }
+        Command::Replay(args) => {
+            let answer = record::command::replay(&args)?;
+            say(&answer.text)?;
+            Ok(answer.code())
+        }
+        Command::Recover { file, to } => say(&record::command::recover(&file, &to)?),
+        Command::Diff { first, second } => {
+            let answer = record::command::diff(&first, &second)?;
+            say(&answer.text)?;
+            Ok(answer.code())
+        }
         Command::Check(args) => say(&run::check(&args)?),
         Command::Cameras => say(&v4l2::list::render(&v4l2::list::list())),
         Command::Report { path } => say(&telemetry::report::text::render(&path)?),

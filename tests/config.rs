@@ -15,7 +15,7 @@ use reflexarc::run;
 const EXAMPLE: &str = include_str!("../reflexarc.example.toml");
 
 /// Every table of the configuration; the empty name is the top level.
-const TABLES: [&str; 19] = [
+const TABLES: [&str; 20] = [
     "",
     "camera",
     "camera.v4l2",
@@ -31,6 +31,7 @@ const TABLES: [&str; 19] = [
     "policy",
     "policy.gaze",
     "action",
+    "record",
     "goals",
     "threads",
     "threads.capture",
@@ -46,7 +47,7 @@ fn all(config: &Config) -> String {
     );
     format!(
         "{ends:#?}{middle:#?}{:#?}",
-        (&c.goals, &c.threads, &c.real_time)
+        (&c.record, &c.goals, &c.threads, &c.real_time)
     )
 }
 

@@ -33,12 +33,7 @@ impl SensorLinks {
     }
 
     /// Takes the readings that have come.
-    pub fn read(
-        &mut self,
-        decider: &mut Decider,
-        probe: &mut Probe,
-        tap: &mut Option<FusionTap>,
-    ) {
+    pub fn read(&mut self, decider: &mut Decider, probe: &mut Probe, tap: &mut Option<FusionTap>) {
         for (sensor, readings) in self.links.iter_mut().enumerate() {
             // BOUND: the capacity of the link.
             while let Some(reading) = readings.pop() {

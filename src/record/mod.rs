@@ -32,3 +32,27 @@ pub mod recorder;
 
 // From messages to the file.
 pub mod writer;
+
+// A recording, read.
+pub mod recorded;
+
+// Whether two outputs are the same.
+pub mod compare;
+
+// From recorded pictures to feature maps.
+pub mod encode;
+
+// A recorded run, once more.
+pub mod replay;
+
+// What a replay computed, as a recording of its own.
+pub mod output;
+
+// How two recordings' actions differ.
+pub mod diff;
+
+// The commands.
+pub mod command;
+
+// From a recording that was cut off to one that is whole.
+pub mod recover;

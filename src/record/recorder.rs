@@ -23,7 +23,7 @@ use super::writer::{About, Item, Writing, Written};
 use crate::rt::stop::Stop;
 
 /// Slots that a source needs more when its run is recorded, so that it never has to wait for one.
-pub const EXTRA_SLOTS: u32 = TAPPED_SLOTS as u32 + 1;
+pub const EXTRA_SLOTS: u32 = TAPPED_SLOTS + 1;
 
 /// How often the taps are emptied.
 // BOUND: two slots wait at most, which at 240 frames a second come within 8 ms.
@@ -44,7 +44,7 @@ pub struct Picture {
 pub struct Recorder {
     config: RecordConfig,
     writing: Writing,
-    free: Vec<Box<Picture>>,
+    free: Vec<Picture>,
 }
 
 /// A recorder whose taps are in the stages.
@@ -84,10 +84,8 @@ impl Recorder {
             Frames::Every(_) => count.clamp(3, ITEMS),
         };
         // Not zeros: their pages would come only when they are first written.
-        let picture = || {
-            Box::new(Picture {
-                bytes: vec![1; bytes],
-            })
+        let picture = || Picture {
+            bytes: vec![1; bytes],
         };
         Ok(Self {
             config: config.clone(),
@@ -242,8 +240,8 @@ impl Recording {
 struct Draining {
     ends: TapEnds,
     slots_home: EveryWriter<Slot<Empty>>,
-    free: Vec<Box<Picture>>,
-    pictures: EveryReader<Box<Picture>>,
+    free: Vec<Picture>,
+    pictures: EveryReader<Picture>,
     items: EveryWriter<Item>,
     sensors: Vec<SensorKind>,
     utc: UtcOffset,
@@ -277,7 +275,7 @@ impl Draining {
 
     fn take_pictures(&mut self) {
         // BOUND: the slots of the link.
-        for _ in 0..=TAPPED_SLOTS {
+        for _ in 0..EXTRA_SLOTS {
             let Some(slot) = self.ends.slots.pop() else {
                 return;
             };
@@ -293,7 +291,7 @@ impl Draining {
         }
     }
 
-    fn copy(&mut self, slot: &Slot<Filled>, mut picture: Box<Picture>) {
+    fn copy(&mut self, slot: &Slot<Filled>, mut picture: Picture) {
         let meta = slot.meta();
         picture.bytes.clear();
         picture.bytes.extend_from_slice(slot.bytes());

@@ -26,7 +26,7 @@ macro_rules! with_header {
     };
 }
 
-const fn schema(name: &'static str, text: &'static str) -> Schema {
+const fn schema(name: &'static str, text: &'static str) -> Schema<'static> {
     Schema {
         name,
         encoding: ENCODING,
@@ -34,7 +34,7 @@ const fn schema(name: &'static str, text: &'static str) -> Schema {
     }
 }
 
-pub const IMAGE: Schema = schema(
+pub const IMAGE: Schema<'static> = schema(
     "sensor_msgs/msg/Image",
     with_header!(
         "std_msgs/Header header"
@@ -47,7 +47,7 @@ pub const IMAGE: Schema = schema(
     ),
 );
 
-pub const COMPRESSED_IMAGE: Schema = schema(
+pub const COMPRESSED_IMAGE: Schema<'static> = schema(
     "sensor_msgs/msg/CompressedImage",
     with_header!(
         "std_msgs/Header header"
@@ -56,7 +56,7 @@ pub const COMPRESSED_IMAGE: Schema = schema(
     ),
 );
 
-pub const JOINT_STATE: Schema = schema(
+pub const JOINT_STATE: Schema<'static> = schema(
     "sensor_msgs/msg/JointState",
     with_header!(
         "std_msgs/Header header"
@@ -67,7 +67,7 @@ pub const JOINT_STATE: Schema = schema(
     ),
 );
 
-pub const IMU: Schema = schema(
+pub const IMU: Schema<'static> = schema(
     "sensor_msgs/msg/Imu",
     concat!(
         with_header!(
@@ -94,7 +94,7 @@ pub const IMU: Schema = schema(
 );
 
 /// One step of the features stage. The picture, if it was recorded, is the image with the same sequence number.
-pub const FRAME: Schema = schema(
+pub const FRAME: Schema<'static> = schema(
     "reflexarc_msgs/msg/Frame",
     "uint64 order # counts the steps of this stage from 1; a hole means that the recorder was too slow
 uint64 seq # the frame's number; frames that are missing here were never worked on
@@ -122,7 +122,7 @@ bool tapped # the picture went to the recorder
 );
 
 /// A reading, when fusion took it.
-pub const READING: Schema = schema(
+pub const READING: Schema<'static> = schema(
     "reflexarc_msgs/msg/Reading",
     "uint64 order # counts what fusion did from 1, readings, instructions and steps together
 uint8 sensor # its number in the configuration
@@ -135,7 +135,7 @@ float32[] values
 );
 
 /// An instruction, when fusion took it.
-pub const INSTRUCTION: Schema = schema(
+pub const INSTRUCTION: Schema<'static> = schema(
     "reflexarc_msgs/msg/Instruction",
     "uint64 order # as in Reading
 uint32 id # counts the instructions of a run from 1
@@ -147,7 +147,7 @@ float32[] embedding
 );
 
 /// One step of the fusion stage.
-pub const STEP: Schema = schema(
+pub const STEP: Schema<'static> = schema(
     "reflexarc_msgs/msg/Step",
     "uint64 order # as in Reading
 uint64 seq # the frame's number
@@ -164,7 +164,7 @@ float32[] state_values
 );
 
 /// A chunk of actions. It comes when a beat has taken it, or a newer one has replaced it.
-pub const CHUNK: Schema = schema(
+pub const CHUNK: Schema<'static> = schema(
     "reflexarc_msgs/msg/Chunk",
     "uint64 seq # the number of the frame that it was computed from
 uint8 source # the camera's number
@@ -178,7 +178,7 @@ float32[] targets # step after step
 );
 
 /// One beat of the action stage.
-pub const ACTION: Schema = schema(
+pub const ACTION: Schema<'static> = schema(
     "reflexarc_msgs/msg/Action",
     "uint64 order # counts beats that were made, from 1
 uint64 tick # counts beats of the clock

@@ -29,7 +29,7 @@ const INSTRUCTIONS: usize = 16;
 // BOUND: 1 s at 60 frames a second.
 const CHUNKS: usize = 64;
 /// Slots that wait. With the one that the recorder copies, this many and one more may be away from the source.
-pub const TAPPED_SLOTS: usize = 2;
+pub const TAPPED_SLOTS: u32 = 2;
 
 /// Something that a stage did, with its place in the order of all that this tap told. The first is 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -262,7 +262,7 @@ pub struct TapEnds {
 pub fn taps(every: u32) -> (Taps, TapEnds) {
     // The recorder comes by in its own time.
     let silent = Bell::silent();
-    let (slots_in, slots) = link::every(TAPPED_SLOTS, &silent);
+    let (slots_in, slots) = link::every(TAPPED_SLOTS as usize, &silent);
     let (frames_in, frames) = link::every(EVENTS, &silent);
     let (fusion_in, fusion) = link::every(EVENTS, &silent);
     let (instructions_in, instructions) = link::every(INSTRUCTIONS, &silent);

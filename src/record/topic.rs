@@ -30,6 +30,20 @@ impl Topic {
         Self::Action,
     ];
 
+    /// The topic of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let state = name
+            .strip_prefix("/sensor_")
+            .and_then(|rest| rest.strip_suffix("/state"));
+        if let Some(sensor) = state {
+            return sensor.parse().ok().map(Self::State);
+        }
+        let mut topics = [Self::Image, Self::CompressedImage]
+            .into_iter()
+            .chain(Self::OWN);
+        topics.find(|topic| topic.name() == name)
+    }
+
     pub fn name(self) -> String {
         match self {
             Self::Image => "/camera/image".to_owned(),
@@ -45,7 +59,7 @@ impl Topic {
     }
 
     /// The message that it carries; None for readings that no standard message fits.
-    pub fn schema(self, config: &RecordConfig) -> Option<Schema> {
+    pub fn schema(self, config: &RecordConfig) -> Option<Schema<'static>> {
         Some(match self {
             Self::Image => schema::IMAGE,
             Self::CompressedImage => schema::COMPRESSED_IMAGE,

@@ -52,7 +52,7 @@ pub struct Item {
     pub sequence: u32,
     pub stamps: Stamps,
     pub head: Vec<u8>,
-    pub picture: Option<Box<Picture>>,
+    pub picture: Option<Picture>,
 }
 
 /// What is in the file.
@@ -124,7 +124,7 @@ impl Writing {
                     None => file.schema(&schema)?,
                 };
                 schemas.insert(schema.name, id);
-                let channel = file.channel(id, &topic.name())?;
+                let channel = file.channel(id, &topic.name(), "cdr")?;
                 self.channels.insert(topic, channel);
             }
             let begin = utc.utc(clock::now());
@@ -139,7 +139,7 @@ impl Writing {
     pub fn run(
         mut self,
         mut items: EveryReader<Item>,
-        mut pictures: EveryWriter<Box<Picture>>,
+        mut pictures: EveryWriter<Picture>,
         bell: &Bell,
     ) -> Written {
         let (mut closed, mut synced) = (clock::now(), clock::now());
@@ -164,7 +164,8 @@ impl Writing {
         self.end()
     }
 
-    fn write(&mut self, item: &Item) {
+    /// Once the disk has failed, what comes is counted only.
+    pub fn write(&mut self, item: &Item) {
         let Some(file) = &mut self.file else {
             self.written.lost += 1;
             return;
@@ -206,7 +207,8 @@ impl Writing {
         let _ = self.close(file);
     }
 
-    fn end(mut self) -> Written {
+    /// Ends the file.
+    pub fn end(mut self) -> Written {
         if let Some(file) = self.file.take()
             && let Err(error) = self.close(file)
         {

@@ -7,7 +7,7 @@
 use std::time::SystemTime;
 
 // From configuration to parts.
-mod parts;
+pub(crate) mod parts;
 
 // From a finished run to the facts of its report.
 mod facts;

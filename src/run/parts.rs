@@ -22,6 +22,7 @@ use crate::estimate::way::{SensorLoad, Way};
 use crate::features::encoders::{self, EncoderName};
 use crate::features::{Encoder, FeatureMap, FrameView};
 use crate::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource};
+use crate::fusion::align::AlignConfig;
 use crate::language::sources::LanguageConfig;
 use crate::language::{Heard, Language};
 use crate::lens::Lens;
@@ -90,19 +91,19 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
     let recorder = recorder.transpose()?;
     let mut encoder = encoders::open(&config.encoder, format)?;
     let work = warm_up(&mut *encoder, &format);
-    let lens = lens(config, &format, scene.as_ref());
+    let lens = lens(config, &format);
     let policy = open_policy(config, &dir, lens, &*encoder)?;
 
     let (mut sensors, mut scene_sink, mut truth) =
         (Vec::<(Box<dyn SensorSource>, _)>::new(), None, None);
     if let Some(scene) = scene {
-        sensors.push((scene.sensor, config.align.clone()));
+        sensors.push((scene.sensor, align_of(config, 0).clone()));
         scene_sink = Some(scene.sink);
         truth = Some(scene.truth);
     }
     for (index, sensor) in config.sensor.iter().enumerate() {
         let index = u8::try_from(sensors.len().max(index)).unwrap_or(u8::MAX);
-        let align = sensor.align.as_ref().unwrap_or(&config.align).clone();
+        let align = align_of(config, sensors.len()).clone();
         sensors.push((sensor::open(sensor, index)?, align));
     }
     let dof = policy.dof();
@@ -147,6 +148,32 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
         }),
     })
 }
+
+/// How this sensor is brought to a frame's time. A scene's own comes before those of the configuration.
+pub(crate) fn align_of(config: &Config, sensor: usize) -> &AlignConfig {
+    let own = usize::from(config.camera.source.kind == SourceKind::Scene);
+    let written = sensor.checked_sub(own).and_then(|i| config.sensor.get(i));
+    let align = written.and_then(|sensor| sensor.align.as_ref());
+    align.unwrap_or(&config.align)
+}
+
+/// What computes actions from pictures of this format, without a camera or a robot: for a replay, with as many encoders
+/// as it has workers.
+pub(crate) fn open_mind(config: &Config, format: FrameFormat, workers: usize) -> Result<Mind> {
+    check_mode(config)?;
+    let mut used = models_used(config);
+    used.retain(|name| *name != models::PHOTOS);
+    models::ensure_files(&used)?;
+    let encoders: Vec<_> = (0..workers.max(1))
+        .map(|_| encoders::open(&config.encoder, format))
+        .collect::<Result<_>>()?;
+    let lens = lens(config, &format);
+    let policy = open_policy(config, &models::cache_dir(), lens, &*encoders[0])?;
+    Ok((encoders, policy))
+}
+
+/// Encoders, and the policy that reads what they make.
+pub(crate) type Mind = (Vec<Box<dyn Encoder>>, Box<dyn Policy>);
 
 impl Opened {
     pub fn plan(&self, config: &Config) -> Plan {
@@ -410,10 +437,10 @@ fn still(config: &Config) -> Still {
 }
 
 /// The camera's lens: the scene knows its own, and takes it from the configuration where there is no scene.
-fn lens(config: &Config, format: &FrameFormat, scene: Option<&SceneEnds>) -> Lens {
-    let across = match scene {
-        Some(_) => config.camera.scene.field_of_view,
-        None => config.policy.gaze.field_of_view,
+fn lens(config: &Config, format: &FrameFormat) -> Lens {
+    let across = match config.camera.source.kind {
+        SourceKind::Scene => config.camera.scene.field_of_view,
+        _ => config.policy.gaze.field_of_view,
     };
     Lens::new(across, f64::from(format.width) / f64::from(format.height))
 }

@@ -20,8 +20,10 @@ const CHUNK_BYTES_MAX: u64 = 8192 * 8192 * 3 + (16 << 20);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
     pub topic: String,
+    pub message_encoding: String,
     pub schema: String,
     pub encoding: String,
+    pub text: String,
 }
 
 /// Where a message lies: its chunk, and its place in it.
@@ -34,9 +36,11 @@ pub struct Place {
 /// One message.
 #[derive(Debug)]
 pub struct Message<'a> {
+    pub channel: u16,
     pub topic: &'a str,
     pub sequence: u32,
     pub log_time: u64,
+    pub publish_time: u64,
     pub data: &'a [u8],
     pub place: Place,
 }
@@ -117,7 +121,7 @@ impl McapReader {
         &mut self,
         at: u64,
         extras: &mut Extras,
-        schemas: &mut BTreeMap<u16, (String, String)>,
+        schemas: &mut BTreeMap<u16, [String; 3]>,
         visit: &mut dyn FnMut(&Message<'_>),
     ) -> io::Result<Option<u64>> {
         let (opcode, len) = self.record_head(at)?;
@@ -125,7 +129,7 @@ impl McapReader {
         match opcode {
             Some(Opcode::Chunk) => {
                 self.load_chunk(at)?;
-                each_message(&self.chunk, at, &extras.channels, visit)?;
+                each_message(&self.chunk, at, extras, schemas, visit)?;
             }
             Some(Opcode::Footer) => {
                 let mut magic = [0; MAGIC.len()];
@@ -231,27 +235,34 @@ impl McapReader {
 fn each_message(
     records: &[u8],
     chunk: u64,
-    channels: &BTreeMap<u16, Channel>,
+    extras: &mut Extras,
+    schemas: &mut BTreeMap<u16, [String; 3]>,
     visit: &mut dyn FnMut(&Message<'_>),
 ) -> io::Result<()> {
     let mut rest = Fields(records);
     // BOUND: each turn goes on by a record, to the end of the chunk.
     while !rest.0.is_empty() {
         let offset = records.len() - rest.0.len();
-        let record = rest.record().ok_or_else(|| wrong("a chunk is damaged"))?;
-        let (Opcode::Message, content) = record else {
+        let (opcode, content) = rest.record().ok_or_else(|| wrong("a chunk is damaged"))?;
+        if opcode != Opcode::Message {
+            take_extra(opcode, content, extras, schemas)
+                .ok_or_else(|| wrong("a record's content is cut off"))?;
             continue;
-        };
+        }
         let mut fields = Fields(content);
         let head = (|| Some((fields.u16()?, fields.u32()?, fields.u64()?, fields.u64()?)))();
-        let (id, sequence, log_time, _) = head.ok_or_else(|| wrong("a message is cut off"))?;
-        let channel = channels
+        let (id, sequence, log_time, publish_time) =
+            head.ok_or_else(|| wrong("a message is cut off"))?;
+        let channel = extras
+            .channels
             .get(&id)
             .ok_or_else(|| wrong("a message is of no channel"))?;
         visit(&Message {
+            channel: id,
             topic: &channel.topic,
             sequence,
             log_time,
+            publish_time,
             data: fields.0,
             place: Place { chunk, offset },
         });
@@ -263,21 +274,24 @@ fn take_extra(
     opcode: Opcode,
     content: &[u8],
     extras: &mut Extras,
-    schemas: &mut BTreeMap<u16, (String, String)>,
+    schemas: &mut BTreeMap<u16, [String; 3]>,
 ) -> Option<()> {
     let mut fields = Fields(content);
     match opcode {
         Opcode::Schema => {
-            let (id, name, encoding) = (fields.u16()?, fields.text()?, fields.text()?);
-            schemas.insert(id, (name, encoding));
+            let id = fields.u16()?;
+            schemas.insert(id, [fields.text()?, fields.text()?, fields.text()?]);
         }
         Opcode::Channel => {
             let (id, schema, topic) = (fields.u16()?, fields.u16()?, fields.text()?);
-            let (schema, encoding) = schemas.get(&schema).cloned().unwrap_or_default();
+            let message_encoding = fields.text()?;
+            let [schema, encoding, text] = schemas.get(&schema).cloned().unwrap_or_default();
             let channel = Channel {
                 topic,
+                message_encoding,
                 schema,
                 encoding,
+                text,
             };
             extras.channels.insert(id, channel);
         }

@@ -25,10 +25,10 @@ pub enum Compression {
 
 /// What one kind of message looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schema {
-    pub name: &'static str,
-    pub encoding: &'static str,
-    pub text: &'static str,
+pub struct Schema<'a> {
+    pub name: &'a str,
+    pub encoding: &'a str,
+    pub text: &'a str,
 }
 
 /// When a message was written and made, nanoseconds since 1970.
@@ -128,7 +128,7 @@ impl McapWriter {
         self.counts.get(&channel).copied().unwrap_or(0)
     }
 
-    pub fn schema(&mut self, schema: &Schema) -> io::Result<u16> {
+    pub fn schema(&mut self, schema: &Schema<'_>) -> io::Result<u16> {
         let id = self.schema_count + 1;
         let mut bytes = Vec::new();
         record(&mut bytes, Opcode::Schema, |out| {
@@ -143,15 +143,15 @@ impl McapWriter {
         Ok(id)
     }
 
-    /// A channel of messages in CDR.
-    pub fn channel(&mut self, schema: u16, topic: &str) -> io::Result<u16> {
+    /// A channel of messages in this encoding, such as `cdr`.
+    pub fn channel(&mut self, schema: u16, topic: &str, encoding: &str) -> io::Result<u16> {
         let id = self.channel_count + 1;
         let mut bytes = Vec::new();
         record(&mut bytes, Opcode::Channel, |out| {
             out.extend(id.to_le_bytes());
             out.extend(schema.to_le_bytes());
             text(out, topic);
-            text(out, "cdr");
+            text(out, encoding);
             out.extend(0u32.to_le_bytes());
         });
         self.append(&bytes)?;
