@@ -26,7 +26,7 @@ use crate::rt::stop::Stop;
 pub const EXTRA_SLOTS: u32 = TAPPED_SLOTS + 1;
 
 /// How often the taps are emptied.
-// BOUND: two slots wait at most, which at 240 frames a second come within 8 ms.
+// BOUND: the taps have room for four slots, which at 240 frames a second come within 16 ms.
 const TURN: Nanos = Nanos::from_millis(2);
 
 /// Messages that wait for the writer.

@@ -29,7 +29,8 @@ const INSTRUCTIONS: usize = 16;
 // BOUND: 1 s at 60 frames a second.
 const CHUNKS: usize = 64;
 /// Slots that wait. With the one that the recorder copies, this many and one more may be away from the source.
-pub const TAPPED_SLOTS: u32 = 2;
+// BOUND: the recorder, a normal thread, may be kept from its core for 130 ms at 30 frames a second.
+pub const TAPPED_SLOTS: u32 = 4;
 
 /// Something that a stage did, with its place in the order of all that this tap told. The first is 1.
 #[derive(Clone, Copy, Debug, PartialEq)]

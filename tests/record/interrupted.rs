@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::{reflexarc, report, text};
-use crate::{folder, recording, shell};
+use crate::{alone, folder, recording, shell};
 use reflexarc::record::command;
 use reflexarc::record::mcap::read::Ending;
 use reflexarc::record::recorded::Recorded;
@@ -22,6 +22,7 @@ fn numbers() -> impl Iterator<Item = usize> {
 
 #[test]
 fn a_recording_cut_off_anywhere_is_read_up_to_its_last_whole_chunk() {
+    let _alone = alone();
     let whole = fs::read(recording()).unwrap();
     let all = Recorded::open(&recording()).unwrap();
     assert_eq!(all.ending, Ending::Whole);
@@ -54,6 +55,7 @@ fn a_recording_cut_off_anywhere_is_read_up_to_its_last_whole_chunk() {
 
 #[test]
 fn a_byte_that_changed_is_never_taken_for_the_one_that_was_recorded() {
+    let _alone = alone();
     let whole = fs::read(recording()).unwrap();
     let all = Recorded::open(&recording()).unwrap();
     let path = folder().join("changed.mcap");
@@ -69,6 +71,7 @@ fn a_byte_that_changed_is_never_taken_for_the_one_that_was_recorded() {
 
 #[test]
 fn a_killed_run_leaves_a_recording_that_replays() {
+    let _alone = alone();
     let path = folder().join("killed.mcap");
     let mut run = reflexarc()
         .arg("record")
@@ -107,6 +110,7 @@ fn a_killed_run_leaves_a_recording_that_replays() {
 
 #[test]
 fn a_full_disk_ends_the_recording_and_not_the_run() {
+    let _alone = alone();
     let (path, out) = (folder().join("full.mcap"), folder().join("full"));
     // No file may grow beyond 4 MiB: as a disk with no more room, for the recording alone.
     let script = format!(

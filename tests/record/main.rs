@@ -1,5 +1,9 @@
 //! Promises of recordings: complete, readable by others, replayed to the bit, and never in the way of the run.
-#![allow(clippy::unwrap_used, clippy::disallowed_types)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -12,12 +16,19 @@ mod interrupted;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use reflexarc::record::command::{self, ReplayArgs};
 use reflexarc::record::recorded::Recorded;
 use reflexarc::record::replay::Outcomes;
 use support::{assert_accounts_balance, link, reflexarc, report, text};
+
+/// Tests of this file run one after the other: with real-time priorities they would starve each other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // A test that failed has said why.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A folder of this process's tests, gone with it.
 fn folder() -> &'static Path {
@@ -28,21 +39,28 @@ fn folder() -> &'static Path {
 /// A run of three seconds with camera, joints and an instruction, recorded once for all tests.
 fn recording() -> PathBuf {
     static RECORDING: OnceLock<PathBuf> = OnceLock::new();
+    // On a machine that is busy with other things a picture may find no room; then there is a hole, rightly, and a new try.
     let record = || {
         let path = folder().join("run.mcap");
-        let output = reflexarc()
-            .arg("record")
-            .arg(&path)
-            .args(["--quiet", "--duration", "3s", "--instruct", "find the cat"])
-            .args(["--config", "tests/record/scene.toml", "--report"])
-            .arg(folder().join("report"))
-            .output()
-            .unwrap();
-        assert!(
-            matches!(output.status.code(), Some(0 | 1)),
-            "{}",
-            text(&output)
-        );
+        let whole = (0..5).any(|_| {
+            let output = reflexarc()
+                .arg("record")
+                .arg(&path)
+                .args(["--quiet", "--duration", "3s"])
+                .args(["--instruct", "find the cat"])
+                .args(["--config", "tests/record/scene.toml", "--report"])
+                .arg(folder().join("report"))
+                .output()
+                .unwrap();
+            let said = text(&output);
+            assert!(matches!(output.status.code(), Some(0 | 1)), "{said}");
+            let whole = !said.contains("are not in it") && !said.contains("gaps");
+            if !whole {
+                eprintln!("this machine is busy, and recorded with holes: {said}");
+            }
+            whole
+        });
+        assert!(whole, "five recordings, each with a hole");
         path
     };
     RECORDING.get_or_init(record).clone()
@@ -66,6 +84,7 @@ fn replayed(more: &[&str]) -> Outcomes {
 
 #[test]
 fn everything_of_a_run_is_in_its_recording() {
+    let _alone = alone();
     let recorded = Recorded::open(&recording()).unwrap();
     let report = report(&folder().join("report"));
     assert_accounts_balance(&report);
@@ -93,6 +112,7 @@ fn everything_of_a_run_is_in_its_recording() {
 
 #[test]
 fn a_replay_is_the_same_to_the_bit_at_every_speed_and_with_several_workers() {
+    let _alone = alone();
     let once = replayed(&[]);
     let [steps, chunks, actions] = once.all().map(|compared| {
         assert!(compared.is_same() && compared.near == 0, "{compared}");
@@ -121,6 +141,7 @@ fn a_replay_is_the_same_to_the_bit_at_every_speed_and_with_several_workers() {
 
 #[test]
 fn step_by_step_shows_what_happens_and_ends_where_nobody_answers() {
+    let _alone = alone();
     let output = reflexarc()
         .arg("replay")
         .arg(recording())
@@ -135,6 +156,7 @@ fn step_by_step_shows_what_happens_and_ends_where_nobody_answers() {
 
 #[test]
 fn another_policy_gives_a_difference_that_can_be_read() {
+    let _alone = alone();
     let out = folder().join("still.mcap");
     let replay = reflexarc()
         .arg("replay")
@@ -164,6 +186,7 @@ fn another_policy_gives_a_difference_that_can_be_read() {
 
 #[test]
 fn what_a_replay_writes_is_what_was_recorded() {
+    let _alone = alone();
     let out = folder().join("again.mcap");
     let args = arguments(&["--out", out.to_str().unwrap()]);
     command::replay(&args).unwrap();
@@ -184,6 +207,7 @@ fn what_a_replay_writes_is_what_was_recorded() {
 
 #[test]
 fn a_recording_is_not_overwritten_by_its_own_replay() {
+    let _alone = alone();
     let path = recording();
     let fault = command::replay(&arguments(&["--out", path.to_str().unwrap()])).unwrap_err();
     assert!(fault.what.contains("the recording itself"), "{fault}");
@@ -192,6 +216,7 @@ fn a_recording_is_not_overwritten_by_its_own_replay() {
 
 #[test]
 fn without_pictures_the_actions_are_still_replayed() {
+    let _alone = alone();
     let path = folder().join("few.mcap");
     std::fs::write(
         folder().join("few.toml"),
@@ -239,6 +264,7 @@ fn without_pictures_the_actions_are_still_replayed() {
 /// The threads of the way, whatever they share.
 #[test]
 fn nothing_is_allocated_on_the_way_while_it_is_recorded() {
+    let _alone = alone();
     for layout in ["together", "apart"] {
         let (path, out) = (folder().join("sealed.mcap"), folder().join(layout));
         let config = folder().join(format!("{layout}.toml"));
@@ -275,6 +301,7 @@ fn nothing_is_allocated_on_the_way_while_it_is_recorded() {
 
 #[test]
 fn what_is_no_recording_is_explained() {
+    let _alone = alone();
     let path = folder().join("text.mcap");
     std::fs::write(&path, "not a recording").unwrap();
     for (path, why) in [

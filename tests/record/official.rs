@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::{folder, recording};
+use crate::{alone, folder, recording};
 use reflexarc::record::recorded::Recorded;
 use reflexarc::record::recover::recover;
 
@@ -72,6 +72,7 @@ fn assert_counts(found: &Value, recorded: &Recorded) {
 
 #[test]
 fn the_official_reader_finds_every_message_with_its_schema() {
+    let _alone = alone();
     let path = recording();
     let Some(found) = read(&path) else { return };
     let recorded = Recorded::open(&path).unwrap();
@@ -114,6 +115,7 @@ fn the_official_reader_finds_every_message_with_its_schema() {
 
 #[test]
 fn a_recovered_recording_opens_in_the_official_reader() {
+    let _alone = alone();
     let (whole, cut) = (
         std::fs::read(recording()).unwrap(),
         folder().join("cut.mcap"),
