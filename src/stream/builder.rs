@@ -20,6 +20,8 @@
 //!
 //! Thread: any until it is started. Allocates: in descriptions. Blocks: no. Locks: no. Syscalls: none.
 
+use crate::error::Result;
+use crate::stream::aggregate::Aggregate;
 use crate::stream::align::choice::Between;
 use crate::stream::element::{Element, Event, Side};
 use crate::stream::operator::{Both, Fan, Input, Operator, Then};
@@ -30,6 +32,8 @@ use crate::stream::operators::order::InOrder;
 use crate::stream::operators::pick::{Filter, FilterMap, Map, Split};
 use crate::stream::operators::scan::Scan;
 use crate::stream::operators::thin::{Debounce, EveryNth, Sample};
+use crate::stream::window::config::WindowConfig;
+use crate::stream::window::{OnTime, Window, Windows};
 use crate::units::Nanos;
 
 /// What a stream does, as a value. Every call takes one description and returns another; a clone is an independent stream.
@@ -42,6 +46,11 @@ type Chain<O, B> = Stream<Then<O, B>>;
 type Parted<O, T, F, A, B> = Chain<O, Then<Split<T, F>, Both<A, B>>>;
 /// The same events to two streams.
 type Tee<O, A, B> = Chain<O, Then<Fan<<O as Operator>::Out>, Both<A, B>>>;
+
+/// The results of windows.
+type OfWindows<O, T, A, K> = Chain<O, OnTime<Windows<T, A, K>>>;
+/// Results to one stream, late elements to another.
+type Windowed<O, T, R, K, A, B> = Chain<O, Then<Windows<T, R, K>, Both<A, B>>>;
 
 impl<T> Stream<Input<T>> {
     /// Where a stream begins.
@@ -147,6 +156,47 @@ impl<T, O: Operator<Out = Event<T>>> Stream<O> {
         T: Copy,
     {
         self.then(Sample::new(period))
+    }
+
+    /// One result for each window and key; late elements are counted and dropped. See [`window`](super::window).
+    ///
+    /// # Errors
+    /// Windows that cannot be, with the reason.
+    pub fn window<A, K>(
+        self,
+        config: &WindowConfig,
+        key: K,
+        aggregate: A,
+    ) -> Result<OfWindows<O, T, A, K>>
+    where
+        T: Copy,
+        A: Aggregate<In = T>,
+        K: Fn(&T) -> usize,
+    {
+        Ok(self.then(OnTime(Windows::new(config, key, aggregate)?)))
+    }
+
+    /// As [`window`](Self::window), and late elements into a stream of their own.
+    ///
+    /// # Errors
+    /// As [`window`](Self::window).
+    pub fn window_and_late<R, K, A, B>(
+        self,
+        config: &WindowConfig,
+        key: K,
+        aggregate: R,
+        results: Stream<A>,
+        late: Stream<B>,
+    ) -> Result<Windowed<O, T, R, K, A, B>>
+    where
+        T: Copy,
+        R: Aggregate<In = T>,
+        K: Fn(&T) -> usize,
+        A: Operator<In = Event<Window<R::Out>>>,
+        B: Operator<In = Event<T>>,
+    {
+        let windows = Windows::new(config, key, aggregate)?;
+        Ok(self.then(Then(windows, Both(results.0, late.0))))
     }
 
     /// Every n-th element, beginning with the first.

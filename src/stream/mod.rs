@@ -19,6 +19,12 @@ pub mod operators;
 // How far time has come in one source.
 pub mod time;
 
+// Many elements as one result.
+pub mod aggregate;
+
+// Which elements belong together, and when there is a result.
+pub mod window;
+
 // What several streams said at one instant.
 pub mod align;
 

@@ -14,6 +14,7 @@ mod made;
 mod operators;
 mod sealed;
 mod time;
+mod windows;
 
 use reflexarc::rt::memory::Ledgers;
 

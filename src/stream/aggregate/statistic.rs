@@ -1,0 +1,132 @@
+//! One aggregate of numbers, by its name in a configuration file.
+//!
+//! Thread: whichever runs the stream. Allocates: no. Blocks: no. Locks: no. Syscalls: none.
+
+use crate::stream::aggregate::Aggregate;
+use crate::stream::aggregate::ends::{First, Last};
+use crate::stream::aggregate::numbers::{Max, Mean, Min, Sum, Variance};
+use crate::stream::aggregate::quantile::Quantile;
+use crate::stream::element::Element;
+
+/// What is said of the numbers in a window. None where there is nothing to say: the mean of no numbers.
+///
+/// `count`, `sum`, `mean`, `min`, `max`, `variance` (of all there are), `variance-of-sample`, `median`, `p90`, `p99`,
+/// `first`, `last`. Takes as much memory as the largest of them (9 KiB a pane), since which one it is is said at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Statistic {
+    Count,
+    Sum,
+    Mean,
+    Min,
+    Max,
+    Variance,
+    VarianceOfSample,
+    Median,
+    P90,
+    P99,
+    First,
+    Last,
+}
+
+/// The state of a [`Statistic`].
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a box would allocate after start"
+)]
+pub enum State {
+    Count(u64),
+    Sum(<Sum as Aggregate>::State),
+    Mean(<Mean as Aggregate>::State),
+    Extreme(Option<f64>),
+    Moments(<Variance as Aggregate>::State),
+    Bins(<Quantile as Aggregate>::State),
+    End(Option<Element<f64>>),
+}
+
+impl Statistic {
+    fn quantile(self) -> Quantile {
+        let q = match self {
+            Self::P90 => 0.9,
+            Self::P99 => 0.99,
+            _ => 0.5,
+        };
+        Quantile::new(q).unwrap_or(Quantile::MEDIAN)
+    }
+
+    fn variance(self) -> Variance {
+        match self {
+            Self::VarianceOfSample => Variance::SAMPLE,
+            _ => Variance::POPULATION,
+        }
+    }
+}
+
+/// A state never meets another statistic than the one that made it.
+impl Aggregate for Statistic {
+    type In = f64;
+    type State = State;
+    type Out = Option<f64>;
+
+    fn empty(&self) -> State {
+        match self {
+            Self::Count => State::Count(0),
+            Self::Sum => State::Sum(Sum.empty()),
+            Self::Mean => State::Mean(Mean.empty()),
+            Self::Min | Self::Max => State::Extreme(None),
+            Self::Variance | Self::VarianceOfSample => State::Moments(self.variance().empty()),
+            Self::Median | Self::P90 | Self::P99 => State::Bins(self.quantile().empty()),
+            Self::First | Self::Last => State::End(None),
+        }
+    }
+
+    fn add(&self, state: &mut State, element: &Element<f64>) {
+        match state {
+            State::Count(count) => *count += 1,
+            State::Sum(state) => Sum.add(state, element),
+            State::Mean(state) => Mean.add(state, element),
+            State::Extreme(best) if *self == Self::Min => Min.add(best, element),
+            State::Extreme(best) => Max.add(best, element),
+            State::Moments(state) => self.variance().add(state, element),
+            State::Bins(state) => self.quantile().add(state, element),
+            State::End(end) if *self == Self::First => First::default().add(end, element),
+            State::End(end) => Last::default().add(end, element),
+        }
+    }
+
+    fn merge(&self, state: &mut State, part: &State) {
+        match (state, part) {
+            (State::Count(count), State::Count(more)) => *count += more,
+            (State::Sum(state), State::Sum(part)) => Sum.merge(state, part),
+            (State::Mean(state), State::Mean(part)) => Mean.merge(state, part),
+            (State::Extreme(state), State::Extreme(part)) if *self == Self::Min => {
+                Min.merge(state, part);
+            }
+            (State::Extreme(state), State::Extreme(part)) => Max.merge(state, part),
+            (State::Moments(state), State::Moments(part)) => self.variance().merge(state, part),
+            (State::Bins(state), State::Bins(part)) => self.quantile().merge(state, part),
+            (State::End(state), State::End(part)) if *self == Self::First => {
+                First::default().merge(state, part);
+            }
+            (State::End(state), State::End(part)) => Last::default().merge(state, part),
+            _ => debug_assert!(false, "states of different statistics"),
+        }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "2^53 elements take longer than a life"
+    )]
+    fn result(&self, state: &State) -> Option<f64> {
+        match state {
+            State::Count(count) => Some(*count as f64),
+            State::Sum(state) => Some(Sum.result(state)),
+            State::Mean(state) => Mean.result(state),
+            State::Extreme(best) => *best,
+            State::Moments(state) => self.variance().result(state),
+            State::Bins(state) => self.quantile().result(state),
+            State::End(end) => end.map(|element| element.value),
+        }
+    }
+}
