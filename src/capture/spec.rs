@@ -170,6 +170,21 @@ impl FromStr for SourceSpec {
 }
 
 impl SourceSpec {
+    /// As it would be written on the command line, with every setting.
+    pub fn written(&self) -> String {
+        let main = self.kind.main_key();
+        let first = main.and_then(|key| self.settings.get(key)?.as_str().map(str::to_owned));
+        let others = self
+            .settings
+            .iter()
+            .filter(|(key, _)| Some(key.as_str()) != main);
+        let items: Vec<String> = first.into_iter().chain(others.map(item)).collect();
+        match items.is_empty() {
+            true => self.kind.name().to_owned(),
+            false => format!("{}:{}", self.kind.name(), items.join(",")),
+        }
+    }
+
     /// Reads the settings once, so that mistakes are found where they are written. Whether they fit together
     /// depends on the rest of the configuration.
     fn check(&self) -> Result<(), String> {
@@ -179,6 +194,19 @@ impl SourceSpec {
             SourceKind::File => FileConfig::read(&self.settings).map(drop),
             SourceKind::Synthetic => SyntheticConfig::read(&self.settings).map(drop),
         }
+    }
+}
+
+/// One setting as [`set`] reads it.
+fn item((key, value): (&String, &Value)) -> String {
+    match value {
+        Value::String(text) => format!("{key}={text}"),
+        // The only list is that of a camera's formats.
+        Value::Array(names) => {
+            let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+            format!("format={}", names.join("+"))
+        }
+        value => format!("{key}={value}"),
     }
 }
 

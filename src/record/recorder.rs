@@ -59,7 +59,9 @@ pub struct Tapped {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordTotals {
     pub written: Written,
-    /// Pictures that were to be recorded, and for which there was no room.
+    /// Pictures that came while those before them still waited for the recorder: its core was busy.
+    pub pictures_too_soon: u64,
+    /// Pictures for which there was no memory: the disk was too slow.
     pub pictures_missed: u64,
     /// Messages for which there was no room: from there on a replay is not exact.
     pub messages_missed: u64,
@@ -155,7 +157,10 @@ impl Tapped {
             pictures_missed: 0,
         };
         let asked = stop.clone();
-        let drain = spawn("recorder", move || draining.run(&asked))?;
+        let drain = spawn("recorder", move || {
+            rt::thread::go_first_among_normal();
+            draining.run(&asked)
+        })?;
         Ok(Recording {
             stop,
             drain,
@@ -194,6 +199,14 @@ impl fmt::Display for RecordTotals {
                 self.pictures_missed
             )?;
         }
+        if self.pictures_too_soon > 0 {
+            writeln!(
+                f,
+                "  {} pictures are not in it, because the recorder was kept from its core: give housekeeping more of the \
+                 processor (threads.housekeeping), or record fewer",
+                self.pictures_too_soon
+            )?;
+        }
         if self.messages_missed > 0 {
             writeln!(
                 f,
@@ -216,7 +229,7 @@ impl fmt::Display for RecordTotals {
 #[derive(Debug)]
 pub struct Recording {
     stop: Stop,
-    drain: std::thread::JoinHandle<(u64, u64)>,
+    drain: std::thread::JoinHandle<RecordTotals>,
     writer: std::thread::JoinHandle<Written>,
 }
 
@@ -224,16 +237,12 @@ impl Recording {
     /// Takes what is still in the taps, and ends the file. The stages must have ended.
     pub fn finish(self) -> RecordTotals {
         self.stop.ask();
-        let (pictures_missed, messages_missed) = self.drain.join().unwrap_or_default();
+        let drained = self.drain.join().unwrap_or_default();
         let written = self.writer.join().unwrap_or_else(|_| Written {
             fault: Some("the thread that writes panicked".to_owned()),
             ..Written::default()
         });
-        RecordTotals {
-            written,
-            pictures_missed,
-            messages_missed,
-        }
+        RecordTotals { written, ..drained }
     }
 }
 
@@ -250,8 +259,8 @@ struct Draining {
 }
 
 impl Draining {
-    /// Gives how many pictures and how many messages were lost on their way to the writer.
-    fn run(&mut self, stop: &Stop) -> (u64, u64) {
+    /// Gives what was lost on the way to the writer.
+    fn run(&mut self, stop: &Stop) -> RecordTotals {
         // BOUND: ends with the recording; each turn takes what is there.
         loop {
             // Looked at first: what was told before the stop is then surely taken.
@@ -269,8 +278,12 @@ impl Draining {
             + refused(self.ends.fusion.count())
             + refused(self.ends.instructions.count())
             + refused(self.ends.beats.count());
-        let pictures = self.pictures_missed + refused(self.ends.slots.count());
-        (pictures, events + refused(self.items.count()))
+        RecordTotals {
+            written: Written::default(),
+            pictures_too_soon: refused(self.ends.slots.count()),
+            pictures_missed: self.pictures_missed,
+            messages_missed: events + refused(self.items.count()),
+        }
     }
 
     fn take_pictures(&mut self) {

@@ -209,6 +209,13 @@ pub fn housekeeping<T: Send + 'static>(
         .spawn(body)
 }
 
+/// Asks for a place before other normal threads: for a housekeeping thread whose work is short and must not wait long.
+/// Without the right to it (`CAP_SYS_NICE`) nothing changes.
+pub fn go_first_among_normal() {
+    // SAFETY: setpriority takes numbers only; 0 is the calling thread.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -10) };
+}
+
 /// For a housekeeping thread that was started before the cores were known.
 pub fn move_to_housekeeping_cores() {
     if let Some(cores) = HOUSEKEEPING_CORES.get() {

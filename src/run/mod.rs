@@ -246,7 +246,7 @@ fn start_recording(
     };
     let about = About {
         configuration: config.text().to_owned(),
-        source: config.camera.source.to_string(),
+        source: config.camera.source.written(),
         policy: opened.policy.to_owned(),
         encoder: opened.encoder.to_owned(),
         sensors: opened.sensors.clone(),

@@ -91,7 +91,7 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
     let recorder = recorder.transpose()?;
     let mut encoder = encoders::open(&config.encoder, format)?;
     let work = warm_up(&mut *encoder, &format);
-    let lens = lens(config, &format);
+    let lens = lens(config, &format)?;
     let policy = open_policy(config, &dir, lens, &*encoder)?;
 
     let (mut sensors, mut scene_sink, mut truth) =
@@ -167,7 +167,7 @@ pub(crate) fn open_mind(config: &Config, format: FrameFormat, workers: usize) ->
     let encoders: Vec<_> = (0..workers.max(1))
         .map(|_| encoders::open(&config.encoder, format))
         .collect::<Result<_>>()?;
-    let lens = lens(config, &format);
+    let lens = lens(config, &format)?;
     let policy = open_policy(config, &models::cache_dir(), lens, &*encoders[0])?;
     Ok((encoders, policy))
 }
@@ -336,25 +336,27 @@ struct SceneEnds {
     truth: SceneTruth,
 }
 
+/// The configuration of a kind of source, with what the source itself says on top.
+fn said<C: Settings + Clone>(camera: &CameraConfig, config: &C) -> Result<C> {
+    let mut config = config.clone();
+    camera.source.apply_to(&mut config).map_err(|why| {
+        Fault::new(
+            Kind::Usage,
+            format!("the {} source cannot be opened", camera.source.kind.name()),
+            why,
+            "see `reflexarc run --help` and reflexarc.example.toml",
+        )
+    })?;
+    Ok(config)
+}
+
 fn open_source(
     camera: &CameraConfig,
     models: &Path,
 ) -> Result<(Box<dyn Source>, Option<SceneEnds>)> {
-    fn said<C: Settings + Clone>(camera: &CameraConfig, config: &C) -> Result<C> {
-        let mut config = config.clone();
-        camera.source.apply_to(&mut config).map_err(|why| {
-            Fault::new(
-                Kind::Usage,
-                format!("the {} source cannot be opened", camera.source.kind.name()),
-                why,
-                "see `reflexarc run --help` and reflexarc.example.toml",
-            )
-        })?;
-        Ok(config)
-    }
     Ok(match camera.source.kind {
         SourceKind::Scene => {
-            let (source, sensor, sink, truth) = Scene::open(&camera.scene, models)?;
+            let (source, sensor, sink, truth) = Scene::open(&said(camera, &camera.scene)?, models)?;
             let ends = SceneEnds {
                 sensor: Box::new(sensor),
                 sink: Box::new(sink),
@@ -437,12 +439,13 @@ fn still(config: &Config) -> Still {
 }
 
 /// The camera's lens: the scene knows its own, and takes it from the configuration where there is no scene.
-fn lens(config: &Config, format: &FrameFormat) -> Lens {
+fn lens(config: &Config, format: &FrameFormat) -> Result<Lens> {
     let across = match config.camera.source.kind {
-        SourceKind::Scene => config.camera.scene.field_of_view,
+        SourceKind::Scene => said(&config.camera, &config.camera.scene)?.field_of_view,
         _ => config.policy.gaze.field_of_view,
     };
-    Lens::new(across, f64::from(format.width) / f64::from(format.height))
+    let aspect = f64::from(format.width) / f64::from(format.height);
+    Ok(Lens::new(across, aspect))
 }
 
 /// Whether the first sensor must say where the joints are before anything is commanded. In position mode the first

@@ -11,6 +11,9 @@ mod support;
 // What the official reader says.
 mod official;
 
+// A real log of an inertial unit.
+mod imu;
+
 // What was cut off, killed or ran out of disk.
 mod interrupted;
 
@@ -18,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use reflexarc::capture::spec::SourceSpec;
 use reflexarc::record::command::{self, ReplayArgs};
 use reflexarc::record::recorded::Recorded;
 use reflexarc::record::replay::Outcomes;
@@ -137,6 +141,54 @@ fn a_replay_is_the_same_to_the_bit_at_every_speed_and_with_several_workers() {
     // The actions alone need neither pictures nor models.
     let from_chunks = replayed(&["--from", "chunks"]);
     assert_eq!(from_chunks.actions.hash(), actions);
+}
+
+/// Only where there is time: `scripts/dev full`.
+#[test]
+fn a_minute_replays_the_same_twenty_times() {
+    let _alone = alone();
+    if std::env::var_os("REFLEXARC_LONG").is_none() {
+        eprintln!("skipped: takes ten minutes; `scripts/dev full` runs it, or set REFLEXARC_LONG");
+        return;
+    }
+    let path = folder().join("minute.mcap");
+    let output = reflexarc()
+        .arg("record")
+        .arg(&path)
+        .args(["--quiet", "--duration", "60s", "--instruct", "find the cat"])
+        .args(["--config", "tests/record/scene.toml", "--report"])
+        .arg(folder().join("minute"))
+        .output()
+        .unwrap();
+    assert!(
+        matches!(output.status.code(), Some(0 | 1)),
+        "{}",
+        text(&output)
+    );
+    let mut first = None;
+    for turn in 0..20 {
+        let speed = ["fast", "fast", "fast", "step"][turn % 4];
+        let speed = if turn == 0 { "recorded" } else { speed };
+        let replay = reflexarc()
+            .arg("replay")
+            .arg(&path)
+            .args(["--speed", speed, "--workers", ["1", "2"][turn % 2]])
+            .output()
+            .unwrap();
+        let said = text(&replay);
+        assert_eq!(replay.status.code(), Some(0), "{said}");
+        let hashes: Vec<_> = said
+            .lines()
+            .filter(|l| l.contains("sha256"))
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(hashes.len(), 3, "{said}");
+        assert_eq!(
+            *first.get_or_insert(hashes.clone()),
+            hashes,
+            "replay {turn}"
+        );
+    }
 }
 
 #[test]
@@ -296,6 +348,25 @@ fn nothing_is_allocated_on_the_way_while_it_is_recorded() {
         for thread in report["threads"].as_array().unwrap() {
             assert_eq!(thread["allocations"], 0, "{layout}: {thread}");
         }
+    }
+}
+
+#[test]
+fn a_source_is_recorded_as_it_can_be_read_again() {
+    for text in [
+        "scene",
+        "scene:320x180@30,seed=7,field_of_view=50 deg",
+        "v4l2:/dev/video0,1280x720@30,format=NV12+YUYV",
+        "file:a, b.mp4,loop",
+        "synthetic:1920x1080@fastest,gaps=2.5%,seed=7",
+    ] {
+        let spec: SourceSpec = text.parse().unwrap();
+        assert_eq!(
+            spec.written().parse(),
+            Ok(spec.clone()),
+            "{}",
+            spec.written()
+        );
     }
 }
 

@@ -12,7 +12,7 @@ use reflexarc::record::recover::recover;
 const PACKAGES: [&str; 2] = ["mcap==1.6.0", "mcap-ros2-support==0.6.0"];
 
 /// A Python with the packages; None, with the reason printed, where they cannot be had.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mcap-python");
     let python = home.join("bin/python");
     let works = |python: &Path| {
@@ -46,7 +46,7 @@ fn python() -> Option<PathBuf> {
 }
 
 /// What the official reader finds.
-fn read(path: &Path) -> Option<Value> {
+pub fn read(path: &Path) -> Option<Value> {
     let output = Command::new(python()?)
         .arg("tests/record/mcap_check.py")
         .arg(path)
