@@ -305,6 +305,7 @@ fn who_lacks_what_it_needs_is_skipped_and_counted() {
             Told::Primary(Event::Element(element(100, 0, 0))),
             Told::Lane(0, Event::Element(element(198, 0, 1.0))),
             Told::Primary(Event::Element(element(200, 1, 1))),
+            Told::Primary(Event::Bound(MonoTime(190))),
             Told::Primary(Event::Element(element(150, 2, 2))),
         ],
     );

@@ -1,7 +1,7 @@
 //! `align`: for each element of a first stream, what the others said at its instant.
 //!
 //! A *primary* element waits until the answer of each lane is settled, or until its deadline; then it goes out with what is
-//! known, in order. Exactly one result for each primary, or one skip, counted.
+//! known, the earliest of those that wait first. Exactly one result for each primary, or one skip, counted.
 //!
 //! Thread: whichever runs the stream. Allocates: when built. Blocks: no. Locks: no. Syscalls: none.
 
@@ -63,7 +63,7 @@ pub struct AlignCounts {
     pub given: u64,
     /// Without an answer that was needed.
     pub skipped: u64,
-    /// Lay before one that had gone out.
+    /// Lay before the bound that had gone out.
     pub late: u64,
     pub at_deadline: u64,
     pub without_room: u64,
@@ -144,7 +144,6 @@ impl<P: Copy, T: Between + Default, const N: usize> Align<P, T, N> {
         let Some(primary) = self.pending.pop_front() else {
             return;
         };
-        self.given = self.given.max(primary.at);
         self.counts.at_deadline += u64::from(why == Why::Deadline);
         self.counts.without_room += u64::from(why == Why::NoRoom);
         let lacks = |(answer, (_, config)): (&Answer<T>, &(Lane<T>, LaneConfig<T>))| {
