@@ -29,6 +29,7 @@ const TABLES: [&str; 20] = [
     "sensor.iio",
     "align",
     "policy",
+    "stream",
     "policy.gaze",
     "action",
     "record",
@@ -43,7 +44,7 @@ fn all(config: &Config) -> String {
     let c = config;
     let (ends, middle) = (
         (&c.camera, &c.sensor, &c.sink, &c.action),
-        (&c.encoder, &c.language, &c.align, &c.policy),
+        (&c.encoder, &c.language, &c.align, &c.policy, &c.stream),
     );
     format!(
         "{ends:#?}{middle:#?}{:#?}",
@@ -98,7 +99,7 @@ fn the_example_has_every_key_that_the_code_knows() {
     for table in TABLES {
         let header = match table {
             "" => String::new(),
-            "sensor" => "[[sensor]]\n".to_owned(),
+            "sensor" | "stream" => format!("[[{table}]]\n"),
             inner if inner.starts_with("sensor.") => {
                 format!("[[sensor]]\nsource = \"udp:0.0.0.0:0\"\n[{inner}]\n")
             }

@@ -27,6 +27,7 @@ use crate::record::config::RecordConfig;
 use crate::rt::plan::{Machine, ThreadsConfig};
 use crate::scene::SceneConfig;
 use crate::sensor::config::SensorConfig;
+use crate::stream::configured::config::StreamConfig;
 use crate::telemetry::goals::GoalsConfig;
 
 use written::Written;
@@ -43,6 +44,8 @@ pub struct Config {
     /// How sensor state is brought to a frame's instant; a sensor may say otherwise for itself.
     pub align: AlignConfig,
     pub policy: PolicyConfig,
+    /// `[[stream]]`, one table a stream over what the run tells of itself.
+    pub stream: Vec<StreamConfig>,
     pub action: ActionConfig,
     /// None: the scene's joints where the camera is the scene, else `null`.
     pub sink: Option<SinkConfig>,

@@ -14,6 +14,7 @@ use crate::telemetry::environment::Environment;
 use crate::telemetry::report::assemble::Facts;
 use crate::telemetry::report::counts::{PlayerReport, SensorReport};
 use crate::telemetry::report::data::{InterruptionReport, LinkReport, RunInfo, SourceReport};
+use crate::telemetry::report::streams::StreamReport;
 use crate::telemetry::report::utc;
 use crate::telemetry::threads::{ThreadInfo, ThreadWatch};
 use crate::telemetry::trace::Stage;
@@ -30,6 +31,7 @@ pub(super) struct Ended {
     pub started: SystemTime,
     pub began: MonoTime,
     pub duration: Nanos,
+    pub streams: Vec<StreamReport>,
 }
 
 /// The links' accounts so far.
@@ -196,6 +198,7 @@ pub(super) fn facts(
         sources: vec![source.count(&pipeline.source)],
         threads,
         sensors: sensors(opened, pipeline),
+        streams: ended.streams.clone(),
         player: PlayerReport::new(&pipeline.player),
         policy_explanation: opened.policy_in_words(&measured.policy),
         instructions: opened.instructions.clone(),

@@ -25,10 +25,12 @@ use crate::rt::latency::AwakeCores;
 use crate::rt::notify::Notify;
 use crate::rt::stop::Stop;
 use crate::rt::{memory, signal, thread};
+use crate::stream::configured::running::Streams;
 use crate::telemetry::collect::Collector;
 use crate::telemetry::live::{Live, LiveView};
 use crate::telemetry::report::data::{Report, Verdict};
 use crate::telemetry::report::folder::{Place, ReportFolder};
+use crate::telemetry::report::streams::StreamReport;
 use crate::telemetry::threads::ThreadWatch;
 use crate::units::{MonoTime, Nanos};
 
@@ -146,6 +148,7 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     });
 
     let stop = Stop::default();
+    let mut streams = Streams::open(&config.stream).map_err(|fault| config.locate(fault))?;
     let mut collector = Collector::new(clock::now(), &config.goals);
     let recorder = opened.take_recorder();
     let mut pipeline =
@@ -183,7 +186,8 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
         duration.map_or(MonoTime::FAR, |duration| began + duration),
         &mut |now, looks| {
             manager.alive(now, pipeline.works());
-            collector.collect();
+            collector.collect_each(|record| streams.take(record));
+            streams.tick(now);
             opened.listen();
             if looks {
                 watch.look(now);
@@ -212,7 +216,8 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     // Also where a thread has panicked: then the recording is what tells why.
     let recorded = recording.map(Recording::finish);
     let capture = capture?;
-    collector.collect();
+    collector.collect_each(|record| streams.take(record));
+    streams.end();
 
     let duration = clock::now() - began;
     let ended = Ended {
@@ -222,6 +227,10 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
         started,
         began,
         duration,
+        streams: streams
+            .summaries()
+            .map(|(config, summary)| StreamReport::new(config, &summary))
+            .collect(),
     };
     let facts = facts::facts(
         config, args, &opened, &plan, &pipeline, &watch, &collector, &ended,

@@ -28,5 +28,14 @@ pub mod window;
 // What several streams said at one instant.
 pub mod align;
 
+// What is said of many elements together.
+pub mod aggregate;
+
+// When, and of which ones.
+pub mod window;
+
 // One description, read from left to right.
 pub mod builder;
+
+// Streams that the configuration asks for.
+pub mod configured;

@@ -9,6 +9,7 @@
 
 mod align;
 mod asof;
+mod configured;
 mod loss;
 mod made;
 mod operators;

@@ -16,6 +16,7 @@ use crate::telemetry::report::data::{
     PolicyChange, PolicyReport, Report, RunInfo, RungChange, RungsReport, SCHEMA, SourceReport,
     SpanReport, StageReport, TelemetryReport, ThreadReport, TimelinePoint, TimelineReport,
 };
+use crate::telemetry::report::streams::StreamReport;
 use crate::telemetry::threads::{round, share};
 use crate::telemetry::trace::SPANS;
 use crate::units::MonoTime;
@@ -31,6 +32,7 @@ pub struct Facts {
     pub threads: Vec<ThreadReport>,
     /// By `source_index`; their ages are filled in from what was measured.
     pub sensors: Vec<SensorReport>,
+    pub streams: Vec<StreamReport>,
     pub player: PlayerReport,
     /// `Policy::explain` of the last status.
     pub policy_explanation: String,
@@ -61,6 +63,7 @@ impl Report {
             links: facts.links,
             sources: facts.sources,
             sensors: sensors(m, facts.sensors),
+            streams: facts.streams,
             threads: facts.threads,
             rungs: rungs(m),
             player: facts.player,

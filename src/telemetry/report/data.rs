@@ -13,6 +13,7 @@ use crate::link::LinkTotals;
 use crate::telemetry::durations::Quantiles;
 use crate::telemetry::environment::Environment;
 use crate::telemetry::report::counts::{PlayerReport, SensorReport};
+use crate::telemetry::report::streams::StreamReport;
 use crate::units::MonoTime;
 
 /// The name and major version of the schema. A change that breaks a reader makes a new number.
@@ -38,6 +39,8 @@ pub struct Report {
     pub links: Vec<LinkReport>,
     pub sources: Vec<SourceReport>,
     pub sensors: Vec<SensorReport>,
+    #[serde(default)]
+    pub streams: Vec<StreamReport>,
     pub threads: Vec<ThreadReport>,
     pub rungs: RungsReport,
     #[serde(default)]

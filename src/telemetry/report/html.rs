@@ -38,6 +38,7 @@ pub fn page(report: &Report) -> String {
         &tables::flows(report),
     );
     section(&mut html, "Sensors", SENSORS, &tables::sensors(report));
+    section(&mut html, "Streams", STREAMS, &tables::streams(report));
     section(&mut html, "Threads", THREADS, &tables::threads(report));
     section(&mut html, "Actions", ACTIONS, &tables::rungs(report));
     section(
@@ -59,7 +60,9 @@ const THREADS: &str = "Work is the time its stages worked; CPU the time it was o
     included; queued the time it was ready and another thread had the core. Counted from the start of the \
     run, after warm-up.";
 const SENSORS: &str = "Received = accepted + refused. Fusion puts the readings in order of time; a state is asked of \
-    the first sensor at the time of each frame, and lies between two readings, is an older one's, or is missing.";
+    each sensor at the time of each frame; how it was found stands under states. Predicted and default ones were not measured.";
+const STREAMS: &str = "What the configuration asks for under [[stream]]: elements for which all conditions hold, and what is \
+    said of them in windows.";
 const ACTIONS: &str = "Each beat of the action clock plays from the highest rung that it can: a fresh chunk, \
     the tail of the last one, holding the position, the safe action. Offered = accepted + refused, and \
     accepted = played + unplayed + waiting.";

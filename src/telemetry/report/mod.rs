@@ -3,6 +3,9 @@
 // Every field of `report.json`.
 pub mod data;
 
+// The part of it that configured streams have said.
+pub mod streams;
+
 // The part of it that the player and the sensors count.
 pub mod counts;
 

@@ -330,6 +330,28 @@ pub fn sensors(report: &Report) -> String {
     table.done()
 }
 
+pub fn streams(report: &Report) -> String {
+    let heads = [
+        "stream", "what", "elements", "kept", "late", "results", "last", "least", "greatest",
+    ];
+    let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.4}"));
+    let mut table = Table::new(2, &heads);
+    for stream in &report.streams {
+        table.row(vec![
+            stream.name.clone(),
+            stream.what.clone(),
+            stream.elements.to_string(),
+            stream.kept.to_string(),
+            stream.late.to_string(),
+            stream.results.to_string(),
+            number(stream.last),
+            number(stream.least),
+            number(stream.greatest),
+        ]);
+    }
+    table.done()
+}
+
 pub fn policy(report: &Report) -> String {
     let mut html = String::new();
     if !report.policy.explanation.is_empty() {

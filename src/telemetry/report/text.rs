@@ -15,6 +15,7 @@ use crate::telemetry::report::counts::{PlayerReport, SensorReport};
 use crate::telemetry::report::data::{
     InterruptionReport, Report, SCHEMA, StageReport, ThreadReport, Verdict,
 };
+use crate::telemetry::report::streams::StreamReport;
 
 /// The text of the report at `path`: a `report.json`, a report's folder, or a folder of reports with a link
 /// `latest`.
@@ -92,6 +93,11 @@ pub fn text(report: &Report) -> String {
     );
     section(&mut lines, "Threads", align(&threads(&report.threads)));
     section(&mut lines, "Sensors", sensors(&report.sensors));
+    section(
+        &mut lines,
+        "Streams",
+        report.streams.iter().map(StreamReport::line).collect(),
+    );
     section(&mut lines, "Actions and policy", actions(report));
     let warnings = report.warnings.iter().map(|w| format!("! {w}"));
     section(&mut lines, "Warnings", warnings.collect());
