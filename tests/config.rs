@@ -15,7 +15,7 @@ use reflexarc::run;
 const EXAMPLE: &str = include_str!("../reflexarc.example.toml");
 
 /// Every table of the configuration; the empty name is the top level.
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 21] = [
     "",
     "camera",
     "camera.v4l2",

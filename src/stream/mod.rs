@@ -28,12 +28,6 @@ pub mod window;
 // What several streams said at one instant.
 pub mod align;
 
-// What is said of many elements together.
-pub mod aggregate;
-
-// When, and of which ones.
-pub mod window;
-
 // One description, read from left to right.
 pub mod builder;
 
