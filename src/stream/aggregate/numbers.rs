@@ -195,13 +195,12 @@ impl Aggregate for Variance {
         // BOUND: four parts hold 212 bits, more than the result can show.
         let (sums, squares) = (state.sum.parts::<4>(), state.squares.parts::<4>());
         let mut scaled = ExactSum::default();
-        for square in squares {
+        for square in squares.into_iter().filter(|part| *part != 0.0) {
             scaled.add_product(count, square);
         }
-        for a in sums {
-            for b in sums {
-                scaled.remove_product(a, b);
-            }
+        let sums = || sums.into_iter().filter(|part| *part != 0.0);
+        for (a, b) in sums().flat_map(|a| sums().map(move |b| (a, b))) {
+            scaled.remove_product(a, b);
         }
         let divisor = count * (state.count - self.correction) as f64;
         let variance = scaled.value() / divisor;

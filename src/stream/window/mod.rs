@@ -10,9 +10,9 @@
 //! | kind | its windows |
 //! |---|---|
 //! | [`tumbling`, `sliding`](time) | of a fixed length, beginning at every multiple of the slide |
-//! | [`count`](count) | the last so many elements of a key, after every so many of them |
-//! | [`session`](session) | elements of a key no further apart than a gap |
-//! | [`trailing`](trailing) | for each element what came within so long before it |
+//! | [`count`] | the last so many elements of a key, after every so many of them |
+//! | [`session`] | elements of a key no further apart than a gap |
+//! | [`trailing`] | for each element what came within so long before it |
 //!
 //! Thread: whichever runs the stream. Allocates: when built. Blocks: no. Locks: no. Syscalls: none.
 

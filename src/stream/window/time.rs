@@ -37,6 +37,8 @@ pub struct TimeWindows<T, A: Aggregate, K> {
     oldest: Option<i64>,
     /// Panes of a key, which is how far ahead of `oldest` there is room.
     panes: i64,
+    /// A bound before this changes nothing but the bound.
+    quiet_until: MonoTime,
     gathered: Pane<A::State>,
     out: Out,
 }
@@ -162,6 +164,7 @@ impl<T: Copy, A: Aggregate<In = T>, K> TimeWindows<T, A, K> {
             parked: Parked::new(config.buffer as usize),
             oldest: None,
             panes: i64::try_from(panes).unwrap_or(i64::MAX),
+            quiet_until: NO_BOUND,
             gathered: Pane::empty(nothing),
             out: Out::new(),
         }
@@ -243,9 +246,11 @@ where
                 .parked
                 .first()
                 .map_or(bound, |(_, parked)| parked.at.min(bound));
-            self.fire(step, bound, next);
+            if step < bound || step >= self.quiet_until {
+                self.fire(step, bound, next);
+                self.unpark();
+            }
             self.out.reached = step;
-            self.unpark();
             if step == bound {
                 break;
             }
@@ -306,6 +311,14 @@ where
         let oldest = self.grid.panes(open).0;
         self.oldest = Some(oldest);
         self.forget(oldest);
+        self.quiet_until = match self.emission {
+            Emission::Early => step,
+            _ => {
+                let over = self.grid.first_ending_after(step - after_end);
+                let closed = self.grid.end(open) + self.lateness;
+                closed.min(self.grid.end(over) + after_end)
+            }
+        };
     }
 
     fn forget(&mut self, oldest: i64) {

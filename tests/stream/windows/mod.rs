@@ -5,6 +5,7 @@ mod kinds;
 mod model;
 mod numbers;
 mod properties;
+mod recorded;
 mod sealed;
 
 use reflexarc::stream::aggregate::Aggregate;
