@@ -34,7 +34,7 @@ ROOT = HERE.parents[2]
 WORK = ROOT / "target" / "oracles"
 NOT_ENGINES = {"run", "streams"}
 # How many cases of an engine, and of how many elements at most, are kept in the repository.
-RECORDED_CASES, RECORDED_ELEMENTS = 12, 60
+RECORDED_CASES, RECORDED_ELEMENTS = 20, 40
 
 
 def load(path):
@@ -69,9 +69,11 @@ def in_environment(paths):
 
 def record(name, lines):
     small = [line for line in lines if len(line["elements"]) <= RECORDED_ELEMENTS]
-    # Evenly from all of them, since engines put their kinds one after the other.
-    step = max(1, len(small) // RECORDED_CASES)
-    write(HERE / "recorded" / f"{name}.jsonl", small[::step][:RECORDED_CASES])
+    kinds = {}
+    for line in small:
+        kinds.setdefault(line.get("windows", {}).get("kind"), []).append(line)
+    of_each = RECORDED_CASES // max(1, len(kinds))
+    write(HERE / "recorded" / f"{name}.jsonl", [line for kind in kinds.values() for line in kind[:of_each]])
 
 
 def write(path, lines):

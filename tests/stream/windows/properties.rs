@@ -76,7 +76,11 @@ fn windows(random: &mut Random) -> WindowConfig {
     };
     let mut config = WindowConfig::sliding(Nanos(size * MS), Nanos(slide * MS));
     config.allow_gaps = true;
-    config.offset = Nanos(random.below(slide as u64 * MS as u64) as i64);
+    // Mostly where bounds can meet the ends of windows exactly.
+    config.offset = match random.below(4) {
+        0 => Nanos(random.below(slide as u64 * MS as u64) as i64),
+        _ => Nanos(random.below(slide as u64) as i64 * MS),
+    };
     config.lateness = Nanos(pick(random, &[0, 0, 10, 50, 300]) * MS);
     config.disorder = Nanos(pick(random, &[0, 30, 100, 500]) * MS);
     config.keys = 1 + random.below(4) as u32;
