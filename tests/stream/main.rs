@@ -9,6 +9,7 @@
 
 mod align;
 mod asof;
+mod audit;
 mod configured;
 mod loss;
 mod made;
