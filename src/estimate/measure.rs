@@ -4,7 +4,7 @@
 //! long as its work is. What is busy can be interrupted, and who sleeps wakes late; both are measured, and the bounds
 //! within which theory and measurement must agree are widened by them. Where that is too much, nothing is claimed.
 //!
-//! Thread: main, which waits for those of [`super::threads`]. Allocates: yes.
+//! Thread: main, which waits for those of `threads`. Allocates: yes.
 
 use serde::Serialize;
 

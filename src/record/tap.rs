@@ -125,7 +125,7 @@ impl ChunkTap {
     }
 }
 
-/// The recorder's end of a [`ChunkTap`].
+/// The recorder's end of a chunk tap.
 #[derive(Debug)]
 pub struct ChunkEnd {
     chunks: EveryReader<Box<Chunk>>,

@@ -44,6 +44,8 @@ fn chains_of_operators_allocate_nothing() {
                 .every_nth(3)
                 .filter_map(|x| (*x < 1e9).then_some(*x)),
         )
+        // A copy has all its room too.
+        .clone()
         .start();
     let mut seen = 0;
     assert!(!allocations(|i| {
@@ -63,6 +65,7 @@ fn merging_and_joining_allocate_nothing_also_without_room() {
     let mut joined = Stream::input()
         .beside(Stream::input())
         .join(Nanos(-30), Nanos(30), 16, |_: &i64, _: &i64| true)
+        .clone()
         .start();
     let mut seen = 0;
     assert!(!allocations(|i| {
@@ -94,7 +97,7 @@ fn admitting_and_aligning_allocate_nothing_also_without_room() {
             max_gap: Nanos(100),
         }),
     ];
-    let mut align = Align::<i64, f64, 2>::new(lanes, 4, Nanos(200));
+    let mut align = Align::<i64, f64, 2>::new(lanes, 4, Nanos(200)).clone();
     let mut time = SourceTime::new(SourceTimeConfig {
         disorder: Nanos(30),
         ..SourceTimeConfig::default()

@@ -70,7 +70,7 @@ pub struct AlignCounts {
 }
 
 /// See the module.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Align<P, T, const N: usize> {
     lanes: [(Lane<T>, LaneConfig<T>); N],
     /// In order of event time.
@@ -83,6 +83,19 @@ pub struct Align<P, T, const N: usize> {
     /// The bound that was given out.
     given: MonoTime,
     counts: AlignCounts,
+}
+
+impl<P: Clone, T: Clone, const N: usize> Clone for Align<P, T, N> {
+    /// With all its room: a copied deque has none to spare, and would allocate later.
+    fn clone(&self) -> Self {
+        let mut pending = VecDeque::with_capacity(self.capacity);
+        pending.extend(self.pending.iter().cloned());
+        Self {
+            lanes: self.lanes.clone(),
+            pending,
+            ..*self
+        }
+    }
 }
 
 impl<P: Copy, T: Between + Default, const N: usize> Align<P, T, N> {

@@ -119,10 +119,19 @@ fn pair<L: Copy, R: Copy>(l: &Element<L>, r: &Element<R>) -> Element<(L, R)> {
 }
 
 /// Elements in order of event time, at most so many.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Kept<T> {
     elements: VecDeque<Element<T>>,
     capacity: usize,
+}
+
+impl<T: Clone> Clone for Kept<T> {
+    /// With all its room: a copied deque has none to spare, and would allocate later.
+    fn clone(&self) -> Self {
+        let mut elements = VecDeque::with_capacity(self.capacity);
+        elements.extend(self.elements.iter().cloned());
+        Self { elements, ..*self }
+    }
 }
 
 impl<T: Copy> Kept<T> {

@@ -10,7 +10,7 @@ use crate::units::MonoTime;
 ///
 /// When it is full the earliest goes out early, and whatever comes for before it is late: dropped and counted, so that
 /// the output is in order whatever happens.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct InOrder<T> {
     /// In descending order: the earliest is the last.
     held: Vec<Element<T>>,
@@ -21,6 +21,15 @@ pub struct InOrder<T> {
     pub late: u64,
     /// Elements that went out before their time because there was no room.
     pub early: u64,
+}
+
+impl<T: Clone> Clone for InOrder<T> {
+    /// With all its room: a copied vector has none to spare, and would allocate later.
+    fn clone(&self) -> Self {
+        let mut held = Vec::with_capacity(self.capacity);
+        held.extend_from_slice(&self.held);
+        Self { held, ..*self }
+    }
 }
 
 impl<T: Copy> InOrder<T> {
