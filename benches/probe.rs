@@ -56,6 +56,7 @@ fn frame() -> Record {
 fn tick() -> Record {
     let now = clock::now();
     Record::Tick(Tick {
+        number: 0,
         scheduled: now,
         begin: now + Nanos(9_000),
         written: now + Nanos(14_000),

@@ -60,6 +60,9 @@ pub mod policy;
 // From chunk to robot.
 pub mod action;
 
+// Snapshots, journal, and going on after the end.
+pub mod state;
+
 // How actions leave and readings enter.
 pub mod wire;
 

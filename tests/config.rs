@@ -15,7 +15,7 @@ use reflexarc::run;
 const EXAMPLE: &str = include_str!("../reflexarc.example.toml");
 
 /// Every table of the configuration; the empty name is the top level.
-const TABLES: [&str; 21] = [
+const TABLES: [&str; 22] = [
     "",
     "camera",
     "camera.v4l2",
@@ -33,6 +33,7 @@ const TABLES: [&str; 21] = [
     "policy.gaze",
     "action",
     "record",
+    "state",
     "goals",
     "threads",
     "threads.capture",
@@ -48,7 +49,7 @@ fn all(config: &Config) -> String {
     );
     format!(
         "{ends:#?}{middle:#?}{:#?}",
-        (&c.record, &c.goals, &c.threads, &c.real_time)
+        (&c.record, &c.state, &c.goals, &c.threads, &c.real_time,)
     )
 }
 
@@ -136,6 +137,24 @@ const MISTAKES: &[Mistake] = &[
         "[threads]\npriorty = 7",
         2,
         &["priorty", "did you mean `priority`"],
+    ),
+    (
+        "a snapshot too often",
+        "[state]\nevery = \"1 ms\"",
+        2,
+        &["100 ms to 1 h"],
+    ),
+    (
+        "a journal that no start could read",
+        "[state]\njournal_mib = 65",
+        2,
+        &["1 to 64"],
+    ),
+    (
+        "a level that is none",
+        "[state]\nlevel = \"all\"",
+        2,
+        &["snapshot", "journal"],
     ),
     (
         "unknown key with no neighbour",

@@ -48,6 +48,7 @@ pub struct Player {
     /// How long the start position may be waited for; None: it is known.
     awaits_start: Option<Nanos>,
     start_within: Nanos,
+    first_number: u64,
     /// The rung of the last action.
     told: Rung,
     frame_seq: u64,
@@ -93,6 +94,7 @@ impl Player {
             joints,
             awaits_start: None,
             start_within: config.start_within,
+            first_number: 0,
             told: Rung::Hold,
             frame_seq: 0,
             counters: Arc::new(ActionCounters::default()),
@@ -130,6 +132,15 @@ impl Player {
     )]
     pub fn positions(&self) -> Vec<f32> {
         self.joints().map(|joint| joint.position as f32).collect()
+    }
+
+    /// The first tick of the run has this number, since those before it belong to earlier runs.
+    pub fn count_from(&mut self, first_number: u64) {
+        self.first_number = first_number;
+    }
+
+    pub fn first_number(&self) -> u64 {
+        self.first_number
     }
 
     /// Time between ticks.

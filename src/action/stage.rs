@@ -77,7 +77,7 @@ impl ActionStage {
     pub fn run(mut self, context: &Context, stop: &Stop) -> Box<dyn Sink> {
         context.wait_for_go();
         context.seal();
-        let mut tick = 0;
+        let mut tick = self.player.first_number();
         let mut stopping = 0;
         let mut scheduled = clock::now() + self.player.period();
         let mut missed = 0;
@@ -159,6 +159,7 @@ impl ActionStage {
             }
         }
         self.probe.record(Record::Tick(record::Tick {
+            number: tick,
             scheduled,
             begin,
             written: done,

@@ -27,6 +27,7 @@ use crate::record::config::RecordConfig;
 use crate::rt::plan::{Machine, ThreadsConfig};
 use crate::scene::SceneConfig;
 use crate::sensor::config::SensorConfig;
+use crate::state::config::StateConfig;
 use crate::stream::configured::config::StreamConfig;
 use crate::telemetry::goals::GoalsConfig;
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub goals: GoalsConfig,
     pub threads: ThreadsConfig,
     pub real_time: RealTimeConfig,
+    /// What is left behind for the next run.
+    pub state: StateConfig,
     /// The board whose plan `threads` is, if one was asked for.
     #[serde(skip)]
     pub board: Option<Chosen>,

@@ -54,6 +54,8 @@ pub struct Language {
     notes: Notes,
     heard: Option<EveryWriter<Heard>>,
     totals: LanguageTotals,
+    /// Instructions of an earlier run, which this one's are numbered behind.
+    before: u32,
 }
 
 impl std::fmt::Debug for Language {
@@ -117,7 +119,15 @@ impl Language {
             notes: Box::new(|line| console::line(line)),
             heard: None,
             totals: LanguageTotals::default(),
+            before: 0,
         })
+    }
+
+    /// Begins with an instruction of an earlier run, under the number that it had there, in place of the first.
+    pub fn with_resumed(mut self, id: u32, text: String) -> Self {
+        self.before = id.saturating_sub(1);
+        self.initial = Some(text);
+        self
     }
 
     /// Reads instructions from `stdin` as from standard input.
@@ -222,7 +232,7 @@ impl Language {
         });
         let (text, encoded) = encoded.inspect_err(|_| self.totals.refused += 1)?;
         self.totals.instructions += 1;
-        let id = self.totals.instructions;
+        let id = self.before.saturating_add(self.totals.instructions);
         let mut instruction = Instruction::new(id, &text, received, encoded.embedding);
         instruction.encoded = clock::now();
         // An instruction that fusion had not taken yet is given back: it is out of date.

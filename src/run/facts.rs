@@ -9,6 +9,7 @@ use crate::rt::plan::{Layout, Plan};
 use crate::rt::thread::Thread;
 use crate::rt::wait::WaitPolicy;
 use crate::run::parts::Opened;
+use crate::state::report::StateReport;
 use crate::telemetry::collect::Collector;
 use crate::telemetry::environment::Environment;
 use crate::telemetry::report::assemble::Facts;
@@ -32,6 +33,7 @@ pub(super) struct Ended {
     pub began: MonoTime,
     pub duration: Nanos,
     pub streams: Vec<StreamReport>,
+    pub state: StateReport,
 }
 
 /// The links' accounts so far.
@@ -200,6 +202,7 @@ pub(super) fn facts(
         sensors: sensors(opened, pipeline),
         streams: ended.streams.clone(),
         player: PlayerReport::new(&pipeline.player),
+        state: ended.state.clone(),
         policy_explanation: opened.policy_in_words(&measured.policy),
         instructions: opened.instructions.clone(),
         warnings,

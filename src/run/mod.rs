@@ -25,6 +25,7 @@ use crate::rt::latency::AwakeCores;
 use crate::rt::notify::Notify;
 use crate::rt::stop::Stop;
 use crate::rt::{memory, signal, thread};
+use crate::state::keeper::{self, Found, Keeper};
 use crate::stream::configured::running::Streams;
 use crate::telemetry::collect::Collector;
 use crate::telemetry::live::{Live, LiveView};
@@ -117,7 +118,11 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     })?;
     let mut manager = Notify::from_environment()?;
     let folder = ReportFolder::open(&place)?;
-    let mut opened = parts::open(config, args).map_err(|fault| config.locate(fault))?;
+    let found = Found::open(config, keeper::given(config, args));
+    let found = found.map_err(|fault| config.locate(fault))?;
+    let resume = found.as_ref().map(Found::resume).unwrap_or_default();
+    let mut opened =
+        parts::open_resumed(config, args, resume).map_err(|fault| config.locate(fault))?;
     let mut plan = opened.plan(config);
     for warning in way::check(&opened.way(config, &plan)).warnings {
         plan.why += &format!("warning: {warning}\n");
@@ -163,8 +168,10 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     let planned = format!("{title}{}{}", said_of_board(config), plan.why);
     announce(&planned, &refused, args.quiet);
 
-    let recording = match start_recording(&mut pipeline, config, &opened) {
-        Ok(recording) => recording,
+    let kept = start_recording(&mut pipeline, config, &opened)
+        .and_then(|recording| Ok((recording, found.map(Found::start).transpose()?)));
+    let (recording, mut keeper) = match kept {
+        Ok(kept) => kept,
         Err(fault) => {
             stop.ask();
             pipeline.go();
@@ -186,9 +193,12 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
         duration.map_or(MonoTime::FAR, |duration| began + duration),
         &mut |now, looks| {
             manager.alive(now, pipeline.works());
-            collector.collect_each(|record| streams.take(record));
+            collect(&mut collector, &mut streams, keeper.as_mut());
             streams.tick(now);
             opened.listen();
+            if let Some(keeper) = &mut keeper {
+                keep(keeper, now, &collector, &opened);
+            }
             if looks {
                 watch.look(now);
             }
@@ -205,7 +215,7 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
                 policy: opened.policy_in_words(&measured.policy),
                 links: facts::links(&pipeline),
                 source_away: pipeline.source.is_away(),
-                lost_samples: collector.probes().map(|p| p.lost).sum(),
+                lost_samples: lost_samples(&collector),
             });
         },
     );
@@ -216,8 +226,9 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     // Also where a thread has panicked: then the recording is what tells why.
     let recorded = recording.map(Recording::finish);
     let capture = capture?;
-    collector.collect_each(|record| streams.take(record));
+    collect(&mut collector, &mut streams, keeper.as_mut());
     streams.end();
+    let state = keeper.map(|keeper| keeper.finish(clock::now(), lost_samples(&collector)));
 
     let duration = clock::now() - began;
     let ended = Ended {
@@ -231,6 +242,7 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
             .summaries()
             .map(|(config, summary)| StreamReport::new(config, &summary))
             .collect(),
+        state: state.unwrap_or_default(),
     };
     let facts = facts::facts(
         config, args, &opened, &plan, &pipeline, &watch, &collector, &ended,
@@ -262,6 +274,27 @@ fn start_recording(
         start: pipeline.start.clone(),
     };
     tapped.start(&about).map(Some)
+}
+
+/// Empties the probes, and shows the streams and the state what they said.
+fn collect(collector: &mut Collector, streams: &mut Streams, mut keeper: Option<&mut Keeper>) {
+    collector.collect_each(|record| {
+        streams.take(record);
+        if let Some(keeper) = &mut keeper {
+            keeper.see(record);
+        }
+    });
+}
+
+fn keep(keeper: &mut Keeper, now: MonoTime, collector: &Collector, opened: &parts::Opened) {
+    if let Some((id, text)) = opened.instructions.last_key_value() {
+        keeper.hear(now, *id, text);
+    }
+    keeper.turn(now, || lost_samples(collector));
+}
+
+fn lost_samples(collector: &Collector) -> u64 {
+    collector.probes().map(|probe| probe.lost).sum()
 }
 
 fn said_of_board(config: &Config) -> &str {

@@ -40,6 +40,8 @@ use crate::scene::{Scene, SceneTruth};
 use crate::sensor::config::SensorAddress;
 use crate::sensor::{self, SensorSource};
 use crate::stage::IDLE_TURN;
+use crate::state::content::InForce;
+use crate::state::keeper::Resume;
 use crate::units::{MonoTime, Nanos};
 
 /// The instruction of a scene run when nothing else is said.
@@ -78,6 +80,11 @@ pub(super) struct Opened {
 
 /// Opens everything that the configuration names. Fetches models that are missing.
 pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
+    open_resumed(config, args, Resume::default())
+}
+
+/// The same for a run that goes on from an earlier one.
+pub(super) fn open_resumed(config: &Config, args: &cli::Run, resume: Resume) -> Result<Opened> {
     let kind = config.camera.source.kind;
     check_mode(config)?;
     let awaits_start = awaits_start(config)?;
@@ -112,10 +119,11 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
         (sink, _) => sinks::open(&sink.clone().unwrap_or_default(), dof, config.action.rate)?,
     };
     let mut player = Player::new(&config.action, dof, &start_position(truth.as_ref()))?;
+    player.count_from(resume.first_number);
     if awaits_start {
         player.await_start();
     }
-    let (language, heard) = open_language(config, args, kind)?;
+    let (language, heard) = open_language(config, args, kind, resume.instruction)?;
     Ok(Opened {
         source: source.describe(),
         stamp: source.stamp_source(),
@@ -496,6 +504,7 @@ fn open_language(
     config: &Config,
     args: &cli::Run,
     kind: SourceKind,
+    resumed: Option<InForce>,
 ) -> Result<(LanguageRun, Option<EveryReader<Heard>>)> {
     if !understands_words(config) {
         return Ok((Box::new(|_, _| {}), None));
@@ -506,7 +515,10 @@ fn open_language(
         .clone()
         .or_else(|| (kind == SourceKind::Scene && silent).then(|| SCENE_INSTRUCTION.to_owned()));
     let (heard_in, heard) = link::every(HEARD, &Bell::silent());
-    let language = Language::open(&config.language, initial)?.with_heard(heard_in);
+    let mut language = Language::open(&config.language, initial)?.with_heard(heard_in);
+    if let Some(InForce { id, text }) = resumed {
+        language = language.with_resumed(id, text);
+    }
     Ok((
         Box::new(move |out, stop| {
             language.run(out, stop);

@@ -47,6 +47,8 @@ pub struct Step {
 /// `age = written - captured`, the age of the data behind this very action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tick {
+    /// The number of its action.
+    pub number: u64,
     pub scheduled: MonoTime,
     pub begin: MonoTime,
     /// When the sink returned.

@@ -208,6 +208,7 @@ fn a_trace_without_all_marks_is_counted_and_not_measured() {
 fn tick(scheduled_ms: i64, late_us: i64) -> Tick {
     let begin = ms(scheduled_ms) + Nanos::from_micros(late_us);
     Tick {
+        number: 0,
         scheduled: ms(scheduled_ms),
         begin,
         written: begin + Nanos::from_micros(5),

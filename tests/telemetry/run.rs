@@ -156,6 +156,7 @@ impl Run {
         let begin = scheduled + around(random, 9);
         let age = Nanos((random.next() % 33_000_000) as i64 + 18_000_000);
         Tick {
+            number: 0,
             scheduled,
             begin,
             written: begin + around(random, 5),

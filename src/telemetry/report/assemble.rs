@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::policy::Phase;
+use crate::state::report::StateReport;
 use crate::telemetry::collect::Collector;
 use crate::telemetry::durations::Durations;
 use crate::telemetry::environment::Environment;
@@ -34,6 +35,7 @@ pub struct Facts {
     pub sensors: Vec<SensorReport>,
     pub streams: Vec<StreamReport>,
     pub player: PlayerReport,
+    pub state: StateReport,
     /// `Policy::explain` of the last status.
     pub policy_explanation: String,
     /// Texts of instructions, by id.
@@ -67,6 +69,7 @@ impl Report {
             threads: facts.threads,
             rungs: rungs(m),
             player: facts.player,
+            state: facts.state,
             policy: policy(m, &facts.run.policy, facts.policy_explanation),
             instructions: instructions(m, &facts.instructions),
             curves: curves(m),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::capture::SourceCounters;
 use crate::capture::story::Interruption;
 use crate::link::LinkTotals;
+use crate::state::report::StateReport;
 use crate::telemetry::durations::Quantiles;
 use crate::telemetry::environment::Environment;
 use crate::telemetry::report::counts::{PlayerReport, SensorReport};
@@ -45,6 +46,8 @@ pub struct Report {
     pub rungs: RungsReport,
     #[serde(default)]
     pub player: PlayerReport,
+    #[serde(default)]
+    pub state: StateReport,
     pub policy: PolicyReport,
     pub instructions: InstructionsReport,
     /// Percentile curves, for plots.

@@ -99,6 +99,7 @@ pub fn text(report: &Report) -> String {
         report.streams.iter().map(StreamReport::line).collect(),
     );
     section(&mut lines, "Actions and policy", actions(report));
+    section(&mut lines, "State", report.state.lines());
     let warnings = report.warnings.iter().map(|w| format!("! {w}"));
     section(&mut lines, "Warnings", warnings.collect());
     lines.push(String::new());
