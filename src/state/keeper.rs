@@ -102,7 +102,8 @@ impl Found {
 
     /// Tells what was found, and begins to keep the state: before the first action it is on the disk that this run's
     /// numbers are taken.
-    pub fn start(self) -> Result<Keeper> {
+    pub fn start(mut self) -> Result<Keeper> {
+        self.resumed.listens(ClockMap::now(self.boot));
         self.resumed
             .said
             .iter()

@@ -29,12 +29,21 @@ pub struct Resumed {
     pub journal: (u64, u64),
     /// What happened, a line each.
     pub said: Vec<String>,
-    /// From the last that is known of the run before until this one; None: there was none, or nobody knows.
+    /// From the last that is known of the run before until [`Resumed::listens`]; None: there was none, or nobody knows.
     pub away: Option<Nanos>,
+    before: Option<Before>,
     /// From the snapshot until the last that is known of the run before.
     pub snapshot_age: Option<Nanos>,
     /// Journal entries that were applied to the snapshot.
     pub replayed: u64,
+}
+
+/// The run before.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    runs: Runs,
+    /// The last that is known of it.
+    last: ClockMap,
 }
 
 /// What the new run is.
@@ -79,7 +88,7 @@ pub fn recover(folder: &Path, now: &Now<'_>) -> Result<Resumed> {
     match halves.state() {
         Some((snapshot, state)) => {
             resumed.epoch = snapshot.epoch;
-            resumed.begin_from(state, &journal, now);
+            resumed.begin_from(state, &journal);
             let same = snapshot.graph == now.graph;
             if !same && now.on_change == OnChange::Refuse {
                 return Err(changed(folder));
@@ -113,7 +122,7 @@ impl Resumed {
     }
 
     /// Counts, numbers and the time away: they hold whatever the graph is.
-    fn begin_from(&mut self, before: &State, journal: &Journal, now: &Now<'_>) {
+    fn begin_from(&mut self, before: &State, journal: &Journal) {
         let mut state = before.clone();
         let mut last_known = before.clocks.mono;
         for entry in journal.after(before.runs.run, before.progress.journal) {
@@ -147,9 +156,9 @@ impl Resumed {
             utc: before.clocks.utc.saturating_add(age.0),
             ..before.clocks
         };
-        let away = now.clocks.since(&last);
-        (self.away, self.snapshot_age) = (away.time(), Some(age));
-        self.tell(before, &away, age);
+        let runs = before.runs;
+        self.before = Some(Before { runs, last });
+        self.snapshot_age = Some(age);
         state.runs = Runs {
             run: before.runs.run.saturating_add(1),
             cut_off: before
@@ -162,9 +171,17 @@ impl Resumed {
         self.state = state;
     }
 
-    fn tell(&mut self, before: &State, away: &Away, age: Nanos) {
-        let run = before.runs.run;
-        let how = match (before.runs.ended, age > Nanos::ZERO) {
+    /// The new run begins to listen: input was lost until now. Called once.
+    pub fn listens(&mut self, now: ClockMap) {
+        self.state.clocks = now;
+        let Some(Before { runs, last }) = self.before else {
+            return;
+        };
+        let away = now.since(&last);
+        self.away = away.time();
+        let age = self.snapshot_age.unwrap_or_default();
+        let run = runs.run;
+        let how = match (runs.ended, age > Nanos::ZERO) {
             (true, _) => format!("run {run} had come to its end: went on from its last snapshot"),
             (false, true) => format!(
                 "run {run} was cut off: went on from the snapshot of {age} before the end and {} journal entries behind it",
@@ -183,7 +200,7 @@ impl Resumed {
                               stands before where it was"
                 .to_owned(),
         };
-        self.said.push(format!("{how}; {lost}"));
+        self.said.insert(0, format!("{how}; {lost}"));
         if let Away::Measured {
             wall_stepped: Some(step),
             ..

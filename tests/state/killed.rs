@@ -251,7 +251,7 @@ fn no_number_of_an_action_comes_twice_however_often_the_run_is_killed() {
 }
 
 #[test]
-fn with_a_journal_neither() {
+fn with_a_journal_no_number_comes_twice_either() {
     show("journal", kill_again_and_again("journal", runs()));
 }
 

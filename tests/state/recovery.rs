@@ -43,7 +43,8 @@ fn keep(folder: &Path, state: &State) {
 }
 
 fn begun(folder: &Path, now: &Now<'_>) -> (Resumed, String) {
-    let resumed = recover(folder, now).unwrap();
+    let mut resumed = recover(folder, now).unwrap();
+    resumed.listens(now.clocks);
     let said = resumed.said.join("\n");
     (resumed, said)
 }
