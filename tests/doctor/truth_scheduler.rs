@@ -112,6 +112,20 @@ fn interrupts() {
             (irq("2\n", 7), Fail),
             (irq("2\n", 0), Pass),
             (four(), Unknown),
+            // Each core's own timer on Arm, which no other core can take; the controller's 32 is a device's.
+            (
+                irq("0\n", 7).with("proc/irq/24/effective_affinity_list", "0-3\n"),
+                Pass,
+            ),
+            (
+                irq("0\n", 7)
+                    .with("proc/irq/24/effective_affinity_list", "0-3\n")
+                    .with(
+                        "proc/interrupts",
+                        "  CPU0 CPU1 CPU2 CPU3\n 24: 7 0 0 5 GICv3 32 Level uart\n",
+                    ),
+                Fail,
+            ),
             // It was sent elsewhere, and moves at its next interrupt.
             (
                 irq("2\n", 7).with("proc/irq/35/smp_affinity_list", "0-1\n"),

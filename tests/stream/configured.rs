@@ -303,6 +303,7 @@ fn all_ports_have_elements() {
         },
         Record::Frame(trace),
         Record::Tick(reflexarc::telemetry::record::Tick {
+            number: 0,
             scheduled: at,
             begin: at + Nanos(MS),
             written: at + Nanos(2 * MS),
