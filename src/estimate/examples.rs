@@ -8,7 +8,8 @@ use crate::estimate::figure::{Figure, Value, ratio};
 use crate::estimate::notes::Note;
 use crate::estimate::queue::{Queue, WhenFull};
 use crate::estimate::setting::{Outcome, Setting};
-use crate::estimate::window::{self, Window};
+use crate::estimate::window::Window;
+use crate::stream::window::config::SIZES;
 use crate::units::Nanos;
 
 const MS: fn(i64) -> Nanos = Nanos::from_millis;
@@ -355,7 +356,7 @@ fn windows() -> Vec<Figure> {
         Figure::new(
             "shortest window allowed",
             time(MS(1_000)),
-            time(window::SHORTEST),
+            time(*SIZES.start()),
             &[Note::M13],
         ),
         Figure::new(

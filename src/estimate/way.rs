@@ -7,11 +7,14 @@ use std::fmt;
 
 use serde_json::{Value as Json, json};
 
-use crate::estimate::closed::Periodic;
+use crate::error::{Fault, Kind};
+use crate::estimate::closed::{Periodic, ceil_div};
 use crate::estimate::figure::{Value, count_f64, spell_time};
-use crate::estimate::window::Window;
 use crate::rt::plan::Layout;
 use crate::units::{Hertz, Nanos};
+
+/// A thread that is busy for more of its time is late whenever anything else runs.
+const NEARLY_ALL: f64 = 0.8;
 
 /// What the check depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,13 +47,17 @@ pub struct SensorLoad {
     pub rate: Hertz,
 }
 
-/// Windows with the work that each is.
+/// Windows with the work that each is. None is on the way of an action.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WindowLoad {
     pub name: String,
-    pub window: Window,
+    /// From one result to the next.
+    pub slide: Nanos,
+    /// For each result, by one worker.
     pub work: Nanos,
     pub workers: u16,
+    /// Elements a second, where nobody knows how many there will be.
+    pub guessed: Option<f64>,
 }
 
 /// One thread, or one kind of window.
@@ -95,7 +102,10 @@ impl fmt::Display for Load {
         if self.workers > 1 {
             write!(f, " for each of {} workers", self.workers)?;
         }
-        write!(f, ": utilisation {:.0} %", self.utilisation() * 100.0)
+        match self.utilisation() * 100.0 {
+            small if small > 0.0 && small < 1.0 => write!(f, ": utilisation below 1 %"),
+            percent => write!(f, ": utilisation {percent:.0} %"),
+        }
     }
 }
 
@@ -109,6 +119,8 @@ pub struct Check {
     pub memory_bytes: u64,
     /// What will go wrong, with the sum.
     pub warnings: Vec<String>,
+    /// What would go wrong without end, so that no run is begun with it.
+    pub refusals: Vec<Fault>,
 }
 
 /// Computes all of it.
@@ -133,9 +145,7 @@ pub fn check(way: &Way) -> Check {
     way.sensors
         .iter()
         .for_each(|sensor| readings(way, sensor, &mut check));
-    way.windows
-        .iter()
-        .for_each(|window| windows(way, window, &mut check));
+    windows(way, &mut check);
     check
 }
 
@@ -193,32 +203,75 @@ fn readings(way: &Way, sensor: &SensorLoad, check: &mut Check) {
     }
 }
 
-fn windows(way: &Way, window: &WindowLoad, check: &mut Check) {
-    let load = Load {
-        name: window.name.clone(),
-        work: window.work,
-        period: window.window.slide(),
-        workers: window.workers,
-    };
-    let wait = window.window.longest_wait();
-    if load.utilisation() > 1.0 {
-        let later = (load.work - load.period * i64::from(load.workers)).0 / i64::from(load.workers);
+fn windows(way: &Way, check: &mut Check) {
+    for window in &way.windows {
+        let load = Load {
+            name: window.name.clone(),
+            work: window.work,
+            period: window.slide,
+            workers: window.workers,
+        };
+        judge(load, window.guessed, check);
+    }
+    // One thread does the work of all that have one worker.
+    let alone = || way.windows.iter().filter(|window| window.workers == 1);
+    let share = |window: &WindowLoad| window.work.as_secs_f64() / window.slide.as_secs_f64();
+    if alone().count() > 1 {
+        let second = Nanos::from_secs(1);
+        let load = Load {
+            name: "all streams together".to_owned(),
+            work: Nanos::from_secs_f64(alone().map(share).sum()),
+            period: second,
+            workers: 1,
+        };
+        let guessed = alone().find_map(|window| window.guessed);
+        judge(load, guessed, check);
+    }
+}
+
+/// Windows cannot be left out as frames can: work that is too much makes each result later than the one before.
+fn judge(load: Load, guessed: Option<f64>, check: &mut Check) {
+    let utilisation = load.utilisation();
+    let guess = guessed.map_or_else(String::new, |rate| {
+        format!(" (at a guess of {rate} elements a second: nothing says how many there will be)")
+    });
+    if utilisation > 1.0 {
+        let refusal = cannot_keep_up(&load, &guess);
+        if guessed.is_none() {
+            check.refusals.push(refusal);
+        } else {
+            // A guess is no reason to refuse.
+            check
+                .warnings
+                .push(format!("{}: {}", refusal.what, refusal.why));
+        }
+    } else if utilisation > NEARLY_ALL {
         check.warnings.push(format!(
-            "{load}: each window is {} later than the one before, for ever; take {} workers, less work, or a longer slide",
-            rounded(Nanos(later)),
-            crate::estimate::closed::ceil_div(load.work, load.period)
-        ));
-    } else if wait + load.work > way.goal {
-        check.warnings.push(format!(
-            "{}: {} until a window is complete and {} of work are {}: over the goal of {}",
-            load.name,
-            rounded(wait),
-            rounded(load.work),
-            rounded(wait + load.work),
-            rounded(way.goal)
+            "{load}{guess}: whatever else runs there makes its results late"
         ));
     }
     check.loads.push(load);
+}
+
+fn cannot_keep_up(load: &Load, guess: &str) -> Fault {
+    let per_second = Nanos::from_secs(1).0.div_euclid(load.period.0.max(1));
+    let nth = u32::try_from(per_second.max(2)).unwrap_or(u32::MAX);
+    let late = |item| rounded(load.stream().latency(item));
+    let workers = ceil_div(load.work, load.period);
+    Fault::new(
+        Kind::Config,
+        format!("{load}{guess}: it cannot keep up"),
+        format!(
+            "the first result is done {} after its window's end, result {nth} {} after, and so on without end",
+            late(1),
+            late(nth)
+        ),
+        format!(
+            "use a slide of at least {}, a statistic that is less work, fewer streams, or {workers} workers where there \
+             can be several",
+            rounded(load.work)
+        ),
+    )
 }
 
 impl Check {
@@ -227,6 +280,16 @@ impl Check {
         let mut sum = Nanos::ZERO;
         self.age.iter().for_each(|(_, part)| sum += *part);
         sum
+    }
+
+    /// Why no run may begin with this.
+    ///
+    /// # Errors
+    /// The first reason, with the sum.
+    pub fn refuse(&self) -> Result<(), Fault> {
+        self.refusals
+            .first()
+            .map_or(Ok(()), |fault| Err(fault.clone()))
     }
 
     fn age_in_words(&self) -> String {
@@ -264,6 +327,7 @@ impl Check {
             },
             "memory_bytes": self.memory_bytes,
             "warnings": self.warnings,
+            "refusals": self.refusals.iter().map(|fault| &fault.what).collect::<Vec<_>>(),
         })
     }
 }
@@ -283,6 +347,9 @@ impl fmt::Display for Check {
         writeln!(f, "memory:  {} for frames", Value::Bytes(self.memory_bytes))?;
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
+        }
+        for refusal in &self.refusals {
+            writeln!(f, "refused: {}: {}", refusal.what, refusal.why)?;
         }
         Ok(())
     }

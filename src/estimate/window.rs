@@ -2,12 +2,8 @@
 
 use crate::estimate::closed::{Periodic, ceil_div};
 use crate::estimate::figure::ratio;
+use crate::stream::window::config::SIZES;
 use crate::units::Nanos;
-
-/// The shortest size and slide: case 2 of the document needs 25 ms, its own range begins at 1 s (M13).
-pub const SHORTEST: Nanos = Nanos::from_millis(1);
-/// The longest, as in the document.
-pub const LONGEST: Nanos = Nanos::from_secs(3600);
 
 /// Time windows `[start, start + size)`, one each `slide`; tumbling where they are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,14 +13,17 @@ pub struct Window {
 }
 
 impl Window {
-    /// Refuses a size outside of 1 ms ..= 1 h, and a slide outside of 1 ms ..= size.
+    /// Refuses a size outside of [`SIZES`], and a slide outside of its shortest to `size`.
     pub fn new(size: Nanos, slide: Nanos) -> Result<Self, String> {
-        if !(SHORTEST..=LONGEST).contains(&size) {
-            return Err(format!("a window of {size} is outside of 1 ms to 3600 s"));
-        }
-        if !(SHORTEST..=size).contains(&slide) {
+        let (shortest, longest) = (SIZES.start(), SIZES.end());
+        if !SIZES.contains(&size) {
             return Err(format!(
-                "a slide of {slide} is outside of 1 ms to the window's size of {size}"
+                "a window of {size} is outside of {shortest} to {longest}"
+            ));
+        }
+        if !(*shortest..=size).contains(&slide) {
+            return Err(format!(
+                "a slide of {slide} is outside of {shortest} to the window's size of {size}"
             ));
         }
         Ok(Self { size, slide })

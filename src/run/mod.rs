@@ -75,12 +75,14 @@ pub fn check(args: &cli::Run) -> Result<String> {
     let config = configure(args)?;
     let opened = parts::open(&config, args).map_err(|fault| config.locate(fault))?;
     let plan = opened.plan(&config);
+    let way = opened.way(&config, &plan);
+    let checked = way::check(&way.map_err(|fault| config.locate(fault))?);
+    checked.refuse()?;
     Ok(format!(
-        "{}{}{}{}",
+        "{}{}{}{checked}",
         opened.describe(),
         said_of_board(&config),
         plan.why,
-        way::check(&opened.way(&config, &plan))
     ))
 }
 
@@ -89,7 +91,8 @@ pub fn estimate(args: &cli::Run) -> Result<way::Check> {
     let config = configure(args)?;
     let opened = parts::open(&config, args).map_err(|fault| config.locate(fault))?;
     let plan = opened.plan(&config);
-    Ok(way::check(&opened.way(&config, &plan)))
+    let way = opened.way(&config, &plan);
+    Ok(way::check(&way.map_err(|fault| config.locate(fault))?))
 }
 
 /// `reflexarc run`.
@@ -124,7 +127,10 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     let mut opened =
         parts::open_resumed(config, args, resume).map_err(|fault| config.locate(fault))?;
     let mut plan = opened.plan(config);
-    for warning in way::check(&opened.way(config, &plan)).warnings {
+    let way = opened.way(config, &plan);
+    let checked = way::check(&way.map_err(|fault| config.locate(fault))?);
+    checked.refuse()?;
+    for warning in checked.warnings {
         plan.why += &format!("warning: {warning}\n");
     }
     let title = opened.describe();

@@ -18,7 +18,7 @@ use crate::cli;
 use crate::clock;
 use crate::config::{CameraConfig, Config, PolicyName};
 use crate::error::{Fault, Kind, Result};
-use crate::estimate::way::{SensorLoad, Way};
+use crate::estimate::way::{SensorLoad, Way, WindowLoad};
 use crate::features::encoders::{self, EncoderName};
 use crate::features::{Encoder, FeatureMap, FrameView};
 use crate::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource};
@@ -42,7 +42,8 @@ use crate::sensor::{self, SensorSource};
 use crate::stage::IDLE_TURN;
 use crate::state::content::InForce;
 use crate::state::keeper::Resume;
-use crate::units::{MonoTime, Nanos};
+use crate::stream::configured::load::{self, Rates};
+use crate::units::{Hertz, MonoTime, Nanos};
 
 /// The instruction of a scene run when nothing else is said.
 const SCENE_INSTRUCTION: &str = "look at the cat";
@@ -195,12 +196,26 @@ impl Opened {
     }
 
     /// What can be computed about this run before it runs. Only before the parts are taken.
-    pub fn way(&self, config: &Config, plan: &Plan) -> Way {
+    ///
+    /// # Errors
+    /// A configured stream cannot be opened.
+    pub fn way(&self, config: &Config, plan: &Plan) -> Result<Way> {
         let source = self.parts.as_ref().map(|parts| &parts.source);
         // A scene's own sensor comes before those of the configuration.
         let own = self.sensors.len() - config.sensor.len();
         let named = config.sensor.iter().zip(&self.sensors[own..]);
-        Way {
+        let rates = self.rates(config);
+        let windows = config.stream.iter().map(|stream| {
+            let measured = load::measure(stream, &rates)?;
+            Ok(WindowLoad {
+                name: format!("stream `{}`", stream.name),
+                slide: measured.period,
+                work: measured.work,
+                workers: 1,
+                guessed: measured.is_guess.then_some(measured.rate),
+            })
+        });
+        Ok(Way {
             period: self.period,
             work: self.work,
             layout: plan.layout,
@@ -216,7 +231,19 @@ impl Opened {
                     Some(SensorLoad { name, rate })
                 })
                 .collect(),
-            windows: Vec::new(),
+            windows: windows.collect::<Result<_>>()?,
+        })
+    }
+
+    /// How fast the ports of configured streams are.
+    fn rates(&self, config: &Config) -> Rates {
+        let scene = config.camera.source.kind == SourceKind::Scene;
+        let own = scene.then_some(Some(config.camera.scene.sensor_rate));
+        let sensors = config.sensor.iter().map(|sensor| sensor.iio.rate);
+        Rates {
+            camera: self.rate.and_then(Hertz::new),
+            beat: Some(config.action.rate),
+            sensors: own.into_iter().chain(sensors).collect(),
         }
     }
 

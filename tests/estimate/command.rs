@@ -115,7 +115,8 @@ fn a_measurement_stands_beside_the_theory() {
 fn a_configuration_is_judged_before_it_runs() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("robot.toml");
-    let toml = "encoder.name = \"null\"\npolicy.name = \"still\"\ncamera.source = \"synthetic:64x48@100\"\n";
+    let toml = "encoder.name = \"null\"\npolicy.name = \"still\"\ncamera.source = \"synthetic:64x48@100\"\n\
+                [[stream]]\nname = \"age\"\nfrom = \"action\"\nvalue = \"age_ms\"\n";
     std::fs::write(&path, toml).unwrap();
     let config = path.to_str().unwrap();
     let said = said(&["--config", config]);
@@ -123,6 +124,7 @@ fn a_configuration_is_judged_before_it_runs() {
         said.contains("load:    capture + features + fusion:"),
         "{said}"
     );
+    assert!(said.contains("load:    stream `age`: "), "{said}");
     let json = json(&["--config", config]);
     assert_eq!(json["age_at_worst"]["goal_ns"], 100_000_000);
     let check = support::reflexarc()

@@ -1,8 +1,9 @@
 //! A user's own pipeline is judged before it runs, with the sum.
 
-use reflexarc::estimate::way::{SensorLoad, Way, WindowLoad, check};
-use reflexarc::estimate::window::Window;
+use reflexarc::config::Config;
+use reflexarc::estimate::way::{Check, SensorLoad, Way, WindowLoad, check};
 use reflexarc::rt::plan::Layout;
+use reflexarc::stream::configured::load::{Rates, measure};
 use reflexarc::units::{Hertz, Nanos};
 
 const MS: fn(i64) -> Nanos = Nanos::from_millis;
@@ -92,29 +93,138 @@ fn readings_that_will_be_lost_while_fusion_is_away_are_counted() {
     );
 }
 
+fn window(name: &str, slide: Nanos, work: Nanos, workers: u16) -> WindowLoad {
+    WindowLoad {
+        name: name.to_owned(),
+        slide,
+        work,
+        workers,
+        guessed: None,
+    }
+}
+
+fn with_windows(windows: Vec<WindowLoad>) -> Check {
+    check(&Way {
+        windows,
+        ..way(MS(13))
+    })
+}
+
 #[test]
-fn windows_whose_work_is_longer_than_their_slide_are_named() {
-    let windows = |work, workers| {
-        let load = WindowLoad {
-            name: "align".to_owned(),
-            window: Window::new(MS(50), MS(25)).unwrap(),
-            work,
-            workers,
-        };
-        check(&Way {
-            windows: vec![load],
-            ..way(MS(13))
-        })
-        .warnings
-    };
+fn m8_a_window_whose_work_cannot_keep_up_is_refused_with_the_sum() {
+    let windows =
+        |work, workers| with_windows(vec![window("stream `align`", MS(25), work, workers)]);
+    let refusal = windows(MS(30), 1).refuse().unwrap_err();
     assert_eq!(
-        windows(MS(30), 1),
+        refusal.what,
+        "stream `align`: 30 ms of work every 25 ms: utilisation 120 %: it cannot keep up"
+    );
+    assert_eq!(
+        refusal.why,
+        "the first result is done 30 ms after its window's end, result 40 225 ms after, and so on without end"
+    );
+    assert!(refusal.fix.contains("at least 30 ms"), "{refusal}");
+    assert!(refusal.fix.contains("2 workers"), "{refusal}");
+    let two = windows(MS(30), 2);
+    assert!(two.refuse().is_ok() && two.warnings.is_empty(), "{two}");
+    let near = windows(MS(22), 1);
+    assert!(near.refuse().is_ok());
+    assert_eq!(
+        near.warnings,
         [
-            "align: 30 ms of work every 25 ms: utilisation 120 %: each window is 5 ms later than the one before, for ever; \
-             take 2 workers, less work, or a longer slide"
+            "stream `align`: 22 ms of work every 25 ms: utilisation 88 %: whatever else runs there makes its results late"
         ]
     );
-    assert!(windows(MS(30), 2).is_empty(), "two workers keep up");
-    assert!(windows(MS(20), 1).is_empty());
-    assert!(windows(MS(80), 4)[0].contains("over the goal"));
+    let easy = windows(MS(10), 1);
+    assert!(easy.refuse().is_ok() && easy.warnings.is_empty());
+    assert!(easy.to_string().contains("utilisation 40 %"), "{easy}");
+}
+
+#[test]
+fn streams_that_keep_up_one_by_one_are_refused_where_one_thread_has_to_do_all() {
+    let third = || window("stream `a`", MS(30), MS(13), 1);
+    let two = with_windows(vec![third(), third()]);
+    assert!(two.refuse().is_ok() && two.warnings.len() == 1, "{two}");
+    let three = with_windows(vec![third(), third(), third()]);
+    let refusal = three.refuse().unwrap_err();
+    assert!(
+        refusal
+            .what
+            .contains("all streams together: 1.3 s of work every 1 s"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn a_guessed_rate_warns_and_does_not_refuse() {
+    let guessed = WindowLoad {
+        guessed: Some(100.0),
+        ..window("stream `imu`", MS(10), MS(15), 1)
+    };
+    let check = with_windows(vec![guessed]);
+    assert!(check.refuse().is_ok());
+    let [warning] = &check.warnings[..] else {
+        panic!("{check}");
+    };
+    assert!(
+        warning.contains("utilisation 150 %") && warning.contains("a guess of 100 elements"),
+        "{warning}"
+    );
+}
+
+/// The real operators, on this machine.
+#[test]
+fn the_work_of_a_configured_stream_is_measured_at_the_rate_of_its_port() {
+    let rates = |rate| Rates {
+        camera: Hertz::new(30.0),
+        beat: Hertz::new(100.0),
+        sensors: vec![Hertz::new(rate)],
+    };
+    let load = |text: &str, rate| {
+        let text = format!("[[stream]]\nname = \"x\"\n{text}");
+        let config = Config::parse(&text, "t").unwrap_or_else(|fault| panic!("{fault}"));
+        measure(&config.stream[0], &rates(rate)).unwrap()
+    };
+    let speed = "from = \"sensor-0\"\nvalue = \"speed\"\n";
+    let small = load(
+        &format!("{speed}window = {{ preset = \"vla-align-fast\" }}"),
+        100.0,
+    );
+    assert_eq!((small.period, small.is_guess), (MS(25), false));
+    assert!(small.work > Nanos::ZERO && small.work < MS(25), "{small:?}");
+    // What no thread could ever do: a result of 99 percent for each of a hundred million readings a second.
+    let trailing =
+        "aggregate = \"p99\"\nwindow = { kind = \"trailing\", size = \"10 ms\", buffer = 10000 }";
+    let fast = load(&format!("{speed}{trailing}"), 1e8);
+    assert!(fast.work > fast.period, "{fast:?}");
+    // Results come once in five minutes, or after so many, or with each element.
+    for (text, period) in [
+        ("window = { preset = \"batch-stream-fusion\" }", MS(60_000)),
+        (
+            "window = { kind = \"count\", count = 100, every = 50 }",
+            MS(500),
+        ),
+        ("window = { kind = \"session\", gap = \"1 s\" }", MS(10)),
+        (
+            "when = [\"policy.confidence > 0.5\", \"speed > 2\"]",
+            MS(5_000),
+        ),
+    ] {
+        let load = load(&format!("{speed}{text}"), 100.0);
+        assert_eq!(load.period, period, "{text}");
+        assert!(load.work > Nanos::ZERO, "{text}: {load:?}");
+    }
+    let unknown = load("from = \"sensor-1\"\nvalue = \"v0\"", 100.0);
+    assert!(unknown.is_guess, "nobody says how fast sensor 1 is");
+    for (port, value) in [
+        ("frame", "total_ms"),
+        ("action", "age_ms"),
+        ("instruction", "id"),
+    ] {
+        let load = load(&format!("from = \"{port}\"\nvalue = \"{value}\""), 100.0);
+        assert!(
+            !load.is_guess && load.work > Nanos::ZERO,
+            "{port}: {load:?}"
+        );
+    }
 }

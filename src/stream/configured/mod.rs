@@ -26,3 +26,6 @@ pub mod config;
 
 // At work.
 pub mod running;
+
+// What its work is, before it runs.
+pub mod load;

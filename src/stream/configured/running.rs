@@ -104,7 +104,7 @@ type Aggregated = Running<Then<Input<f64>, Windows<f64, Statistic, OfOne>>>;
 
 /// One stream: admitted, filtered, joined with values of other ports, filtered again, and aggregated.
 #[derive(Debug)]
-struct OneStream {
+pub(super) struct OneStream {
     config: StreamConfig,
     time: SourceTime,
     /// Conditions on its own fields.
@@ -135,7 +135,7 @@ struct Core {
 }
 
 impl OneStream {
-    fn open(config: &StreamConfig) -> Result<Self> {
+    pub(super) fn open(config: &StreamConfig) -> Result<Self> {
         let (conditions, own): (Vec<_>, Vec<_>) =
             config.when.iter().cloned().partition(|c| c.of.is_some());
         let foreign = conditions
@@ -162,7 +162,7 @@ impl OneStream {
         })
     }
 
-    fn take(&mut self, port: Port, element: &Element<Row>) {
+    pub(super) fn take(&mut self, port: Port, element: &Element<Row>) {
         let Self {
             config,
             time,
@@ -194,7 +194,7 @@ impl OneStream {
         }
     }
 
-    fn tick(&mut self, now: MonoTime) {
+    pub(super) fn tick(&mut self, now: MonoTime) {
         let Self {
             time,
             foreign,
@@ -210,7 +210,7 @@ impl OneStream {
         core.push(Told::Now(now));
     }
 
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         let Self {
             time,
             foreign,
@@ -226,7 +226,7 @@ impl OneStream {
         core.results.flush();
     }
 
-    fn summary(&self) -> Summary {
+    pub(super) fn summary(&self) -> Summary {
         let counts = self.time.counts();
         Summary {
             elements: self.elements,

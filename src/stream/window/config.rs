@@ -17,7 +17,8 @@ use crate::error::{Fault, Kind as FaultKind, Result};
 use crate::stream::window::pane::PaneRing;
 use crate::units::Nanos;
 
-/// Lengths of windows and of slides.
+/// Lengths of windows and of slides: up to an hour, as in the document, and from 1 ms, since its case 2 needs 25 ms where its
+/// own range begins at 1 s (M13).
 pub const SIZES: RangeInclusive<Nanos> = Nanos::from_millis(1)..=Nanos::from_secs(3600);
 /// Elements of a window that is counted.
 pub const COUNTS: RangeInclusive<u32> = 1..=10_000;

@@ -30,9 +30,6 @@ use crate::units::{MonoTime, Nanos};
 // What a user says.
 pub mod config;
 
-// Whether the work can keep up.
-pub mod load;
-
 // Parts that windows are put together from.
 mod pane;
 

@@ -3,7 +3,6 @@
 use reflexarc::stream::aggregate::numbers::Count;
 use reflexarc::stream::window::Windows;
 use reflexarc::stream::window::config::{Emission, Kind, WindowConfig};
-use reflexarc::stream::window::load::Load;
 use reflexarc::units::Nanos;
 
 fn ms(n: i64) -> Nanos {
@@ -136,22 +135,4 @@ fn windows_too_large_for_memory_are_refused_before_the_start() {
     let key: fn(&f64) -> usize = |_| 0;
     let refusal = Windows::new(&config, key, Count::default()).unwrap_err();
     assert!(refusal.what.contains("MB"), "{refusal}");
-}
-
-#[test]
-fn m8_a_window_whose_work_cannot_keep_up_is_refused_with_the_sum() {
-    let load = |workers| Load {
-        slide: ms(25),
-        work: ms(30),
-        workers,
-    };
-    let refusal = load(1).check().unwrap_err();
-    assert!(refusal.what.contains("utilisation of 1.20"), "{refusal}");
-    assert!(refusal.why.contains("result 40 225.00 ms"), "{refusal}");
-    assert!(refusal.fix.contains("30.00 ms, or 2 workers"), "{refusal}");
-    assert_eq!(load(1).wait(10), ms(75));
-    assert_eq!(load(1).wait(40), ms(225));
-    load(2).check().unwrap();
-    assert_eq!(load(2).wait(1_000), ms(30));
-    assert!((load(2).utilisation() - 0.6).abs() < 1e-12);
 }
