@@ -3,6 +3,7 @@
 use reflexarc::stream::builder::Stream;
 use reflexarc::stream::element::{END, Event, Side};
 use reflexarc::stream::operator::Operator;
+use reflexarc::stream::operators::join::Join;
 use reflexarc::units::{MonoTime, Nanos};
 
 use super::made::{Random, bound, element, value};
@@ -300,12 +301,62 @@ fn a_join_gives_every_pair_once_whatever_the_order_of_arrival() {
     }
 }
 
+/// Both sides in turn, each with the bound that it has come to. The pairs found, and how many elements had to make room.
+fn join_in_turn(
+    left: &[(i64, u64)],
+    right: &[(i64, u64)],
+    (from, to): (i64, i64),
+    capacity: usize,
+) -> (Vec<(u64, u64)>, u64) {
+    let mut join = Join::new(Nanos(from), Nanos(to), capacity, |_: &u64, _: &u64| true);
+    let mut found = Vec::new();
+    let mut take = |out: Event<(u64, u64)>| {
+        if let Event::Element(pair) = out {
+            found.push(pair.value);
+        }
+    };
+    for (l, r) in left.iter().zip(right) {
+        join.push(
+            Side::Left(Event::Element(element(l.0, l.1, l.1))),
+            &mut take,
+        );
+        join.push(Side::Left(bound(l.0)), &mut take);
+        join.push(
+            Side::Right(Event::Element(element(r.0, r.1, r.1))),
+            &mut take,
+        );
+        join.push(Side::Right(bound(r.0)), &mut take);
+    }
+    assert_eq!(join.late, 0, "all came in order");
+    found.sort_unstable();
+    (found, join.evicted)
+}
+
 #[test]
 fn a_join_forgets_what_can_pair_no_more_and_nothing_else() {
+    let (from, to) = (-20, 15);
     for seed in 1..300 {
         let mut random = Random(seed);
-        let (from, to) = (-20, 15);
-        // Both in order, in step: what is kept never goes beyond what the interval holds.
+        // One element of each every 8 ns: so what may still pair is no more than this.
+        let mut make = || -> Vec<(i64, u64)> {
+            (0..80)
+                .map(|seq| (8 * seq as i64 + random.below(8) as i64, seq))
+                .collect()
+        };
+        let (left, right) = (make(), make());
+        let (found, evicted) = join_in_turn(&left, &right, (from, to), 6);
+        assert_eq!(evicted, 0, "seed {seed}");
+        assert_eq!(found, pairs(&left, &right, from, to), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_join_without_room_loses_what_it_counts_and_makes_up_nothing() {
+    let (from, to) = (-20, 15);
+    let mut short = 0;
+    for seed in 1..300 {
+        let mut random = Random(seed);
+        // Each at its own pace: they drift apart.
         let mut make = || {
             let mut at = 0;
             (0..80)
@@ -316,37 +367,43 @@ fn a_join_forgets_what_can_pair_no_more_and_nothing_else() {
                 .collect::<Vec<(i64, u64)>>()
         };
         let (left, right) = (make(), make());
-        let mut running = Stream::input()
-            .beside(Stream::input())
-            .join(Nanos(from), Nanos(to), 48, |_: &u64, _: &u64| true)
-            .start();
-        let mut found = Vec::new();
-        let mut take = |out: Event<(u64, u64)>| {
-            if let Event::Element(pair) = out {
-                found.push(pair.value);
-            }
-        };
-        for (l, r) in left.iter().zip(&right) {
-            running.push(
-                Side::Left(Event::Element(element(l.0, l.1, l.1))),
-                &mut take,
-            );
-            running.push(Side::Left(bound(l.0)), &mut take);
-            running.push(
-                Side::Right(Event::Element(element(r.0, r.1, r.1))),
-                &mut take,
-            );
-            running.push(Side::Right(bound(r.0)), &mut take);
-        }
-        found.sort_unstable();
-        let drift = left
-            .iter()
-            .zip(&right)
-            .map(|(l, r)| (l.0 - r.0).abs())
-            .max();
-        // With streams that drift apart further than 48 elements hold, the oldest have to go.
-        if drift.unwrap() < 100 {
-            assert_eq!(found, pairs(&left, &right, from, to), "seed {seed}");
-        }
+        let all = pairs(&left, &right, from, to);
+        let (found, evicted) = join_in_turn(&left, &right, (from, to), 12);
+        assert!(
+            found.is_sorted_by(|a, b| a < b),
+            "seed {seed}: a pair twice"
+        );
+        assert!(
+            found.iter().all(|pair| all.binary_search(pair).is_ok()),
+            "seed {seed}"
+        );
+        // An element pairs with at most all of the other side.
+        let missing = all.len() - found.len();
+        assert!(missing as u64 <= evicted * 80, "seed {seed}");
+        short += usize::from(missing > 0);
+        let (found, evicted) = join_in_turn(&left, &right, (from, to), 80);
+        assert_eq!((found, evicted), (all, 0), "seed {seed}");
     }
+    assert!(short > 100, "only {short} streams drifted apart");
+}
+
+#[test]
+fn no_pair_lies_before_a_bound_that_went_out() {
+    let join = Join::new(Nanos(-10), Nanos(10), 8, |_: &char, _: &char| true);
+    let stream = Stream::input().beside(Stream::input()).then(join);
+    let out = run(
+        stream,
+        [
+            Side::Left(value(45, 'a')),
+            Side::Left(bound(46)),
+            Side::Left(value(100, 'b')),
+            // Nobody waits for the right side, so the pairs before 100 are over.
+            Side::Right(Event::Idle),
+            Side::Left(bound(100)),
+            // It speaks again of what is over, and then of what is not.
+            Side::Right(value(50, 'c')),
+            Side::Right(value(101, 'd')),
+        ],
+    );
+    assert_eq!(out, [bound(46), bound(100), value(101, ('b', 'd'))]);
 }

@@ -12,8 +12,9 @@ use crate::units::{MonoTime, Nanos};
 /// Pairs with `left.at + from <= right.at <= left.at + to`, both ends included, whose values satisfy `fits`. A pair has
 /// the time of its later half, and is made up if one of its halves is.
 ///
-/// An element is kept until nothing can come any more that it makes a pair with. When there is no room for a new one the
-/// oldest of its side goes early, counted; an element that lies before the bound of its own stream is late, and dropped.
+/// An element is late, and dropped, if it lies before what both streams have reached together: a pair of it could lie
+/// before a bound that has gone out. Until it is certain that nothing can come any more that it makes a pair with, an
+/// element is kept; when there is no room for a new one, the oldest of its side goes early, counted.
 #[derive(Clone, Debug)]
 pub struct Join<L, R, F> {
     from: Nanos,
@@ -22,7 +23,7 @@ pub struct Join<L, R, F> {
     left: Kept<L>,
     right: Kept<R>,
     progress: Progress<2>,
-    /// Elements before the bound of their own stream.
+    /// Elements before what both streams had reached.
     pub late: u64,
     /// Elements that had to make room before their time.
     pub evicted: u64,
@@ -43,16 +44,21 @@ impl<L: Copy, R: Copy, F: Fn(&L, &R) -> bool> Join<L, R, F> {
         }
     }
 
+    /// True, and counted, if an element comes too late.
+    fn is_late(&mut self, at: MonoTime) -> bool {
+        let is_late = at < self.progress.reached();
+        self.late += u64::from(is_late);
+        is_late
+    }
+
     fn advance(&mut self, further: Option<MonoTime>, next: &mut impl FnMut(Event<(L, R)>)) {
-        let (left, right) = (self.progress.of(0), self.progress.of(1));
-        // No right one before `right` comes: who reaches only before it is done. And the other way round.
-        let to = self.to;
-        self.left.forget(|at| at + to < right);
-        let from = self.from;
-        self.right.forget(|at| at - from < left);
-        // The later half of a pair to come has yet to come itself, so it lies at or behind what both have reached.
-        if let Some(bound) = further {
-            next(Event::Bound(bound));
+        if let Some(reached) = further {
+            // Nothing before `reached` comes from either side: what reaches only before it is done with.
+            let (from, to) = (self.from, self.to);
+            self.left.forget(|at| at + to < reached);
+            self.right.forget(|at| at - from < reached);
+            // The later half of a pair to come has yet to come itself.
+            next(Event::Bound(reached));
         }
         if self.progress.is_idle() {
             next(Event::Idle);
@@ -68,8 +74,7 @@ impl<L: Copy, R: Copy, F: Fn(&L, &R) -> bool> Operator for Join<L, R, F> {
         let further = match event {
             Side::Left(Event::Element(l)) => {
                 self.progress.awake(0);
-                if l.at < self.progress.of(0) {
-                    self.late += 1;
+                if self.is_late(l.at) {
                     return;
                 }
                 for r in self.right.within(l.at + self.from, l.at + self.to) {
@@ -82,8 +87,7 @@ impl<L: Copy, R: Copy, F: Fn(&L, &R) -> bool> Operator for Join<L, R, F> {
             }
             Side::Right(Event::Element(r)) => {
                 self.progress.awake(1);
-                if r.at < self.progress.of(1) {
-                    self.late += 1;
+                if self.is_late(r.at) {
                     return;
                 }
                 for l in self.left.within(r.at - self.to, r.at - self.from) {

@@ -16,10 +16,11 @@ Everything goes to target/oracles: a virtual environment, what engines keep, and
 each line. Then `cargo test --test stream recorded` compares. With --record some small cases become
 tests/oracles/stream/recorded/ENGINE.jsonl, which the plain tests compare without any of the engines.
 
-Nothing here is imported under the name of its file: a file named as a package would hide it.
+An engine is a module of the package `oracle`, which this script makes: a file named like what it imports would hide it.
+REFLEXARC_COMPARED names a file that the comparison appends its outcome to, one line for each engine.
 """
 import argparse
-import importlib.util
+import importlib
 import json
 import os
 import pathlib
@@ -27,32 +28,34 @@ import random
 import subprocess
 import sys
 import time
+import types
 import venv
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 WORK = ROOT / "target" / "oracles"
-NOT_ENGINES = {"run", "streams"}
+NOT_ENGINES = {"run", "streams", "jvm"}
 # How many cases of an engine, and of how many elements at most, are kept in the repository.
 RECORDED_CASES, RECORDED_ELEMENTS = 20, 40
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location("oracle_" + path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def load(name):
+    if "oracle" not in sys.modules:
+        package = types.ModuleType("oracle")
+        package.__path__ = [str(HERE)]
+        sys.modules["oracle"] = package
+    return importlib.import_module(f"oracle.{name}")
 
 
 def engines(names):
-    found = {path.stem: path for path in sorted(HERE.glob("*.py")) if path.stem not in NOT_ENGINES}
+    found = [path.stem for path in sorted(HERE.glob("*.py")) if path.stem not in NOT_ENGINES]
     unknown = [name for name in names if name not in found]
     if unknown:
         sys.exit(f"error: no engine {', '.join(unknown)}\n  fix: one of {', '.join(found)}")
-    return {name: found[name] for name in (names or found)}
+    return names or found
 
 
-def in_environment(paths):
+def in_environment(names):
     """Starts this script again in a virtual environment with what the engines need."""
     home = WORK / "venv"
     if pathlib.Path(sys.prefix) == home:
@@ -61,7 +64,7 @@ def in_environment(paths):
         venv.create(home, with_pip=True)
     python = str(home / "bin" / "python")
     # An engine's file may import its package only in `answer`, so it can be read before that is installed.
-    packages = sorted({package for path in paths for package in load(path).PACKAGES})
+    packages = sorted({package for name in names for package in load(name).PACKAGES})
     if packages:
         subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
     os.execv(python, [python, "-B", str(HERE / "run.py"), *sys.argv[1:]])
@@ -92,14 +95,14 @@ def main():
     wanted = parser.parse_args()
     chosen = engines(wanted.engines)
     WORK.mkdir(parents=True, exist_ok=True)
-    in_environment(chosen.values())
+    in_environment(chosen)
 
-    streams = load(HERE / "streams.py")
+    streams = load("streams")
     records = WORK / "recorded"
     for old in records.glob("*.jsonl"):
         old.unlink()
-    for name, path in chosen.items():
-        engine = load(path)
+    for name in chosen:
+        engine = load(name)
         began = time.monotonic()
         # Its own numbers for each engine: one more engine changes no other's cases.
         cases = engine.cases(streams, random.Random(f"{wanted.seed} {name}"), wanted.scale)
@@ -115,7 +118,7 @@ def main():
         print(f"{engine.NAME}: {len(cases)} cases in {time.monotonic() - began:.0f} s", flush=True)
 
     compare = ["cargo", "test", "--quiet", "--test", "stream", "recorded", "--", "--nocapture"]
-    environment = {**os.environ, "REFLEXARC_RECORDED": str(records)}
+    environment = {**os.environ, "REFLEXARC_RECORDED": str(records), "REFLEXARC_SEED": str(wanted.seed)}
     sys.exit(subprocess.run(compare, cwd=ROOT, env=environment).returncode)
 
 

@@ -2,7 +2,6 @@
 //! makes many of them, and some are kept in the repository.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use reflexarc::stream::aggregate::quantile::Quantile;
 use reflexarc::stream::aggregate::{Aggregate, of};
@@ -11,26 +10,12 @@ use reflexarc::stream::window::Window;
 use reflexarc::stream::window::config::{Emission, Kind, WindowConfig};
 use reflexarc::units::{MonoTime, Nanos};
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{Everything, Reading, Run, Told, run};
 use crate::made::element;
+use crate::recorded::{Compared, cases, records};
 
 const MS: i64 = 1_000_000;
-
-/// Every file with records: those of the repository, and those of `REFLEXARC_RECORDED`.
-pub fn records() -> Vec<PathBuf> {
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles/stream/recorded");
-    let made = std::env::var_os("REFLEXARC_RECORDED").map(PathBuf::from);
-    let mut files = Vec::new();
-    for folder in [Some(kept), made].into_iter().flatten() {
-        for entry in std::fs::read_dir(&folder).unwrap() {
-            files.push(entry.unwrap().path());
-        }
-    }
-    files.sort();
-    files
-}
 
 /// A case whose subject is windows.
 #[derive(Deserialize)]
@@ -254,39 +239,21 @@ impl<M: Aggregate<In = Reading, Out = Option<f64>>> Aggregate for WithMedian<M> 
 #[test]
 fn recorded_windows_are_those_of_other_engines() {
     for file in records() {
-        let text = std::fs::read_to_string(&file).unwrap();
-        let (mut cases, mut windows, mut late) = (0, 0, 0);
-        let mut engine = String::new();
-        let mut differences = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let value: Value = serde_json::from_str(line).unwrap();
-            if value["subject"] != "windows" {
-                continue;
-            }
-            let settings = value["windows"].to_string();
-            let case: Case = serde_json::from_value(value).unwrap();
+        let mut compared = Compared::new("windows");
+        for (number, line) in cases("windows", &file) {
+            let settings = line["windows"].to_string();
+            let case: Case = serde_json::from_value(line).unwrap();
             match check(&case) {
-                Ok(results) => windows += results,
-                Err(difference) => {
-                    differences.push(format!(
-                        "case {number}, lag {}, {settings}: {difference}",
-                        case.lag
-                    ));
-                }
+                Ok(results) => compared.results += results,
+                Err(difference) => compared.differences.push(format!(
+                    "case {number}, lag {}, {settings}: {difference}",
+                    case.lag
+                )),
             }
-            cases += 1;
-            late += case.expected.late.len();
-            engine = case.engine;
+            compared.cases += 1;
+            compared.late += case.expected.late.len();
+            compared.engine = case.engine;
         }
-        if cases == 0 {
-            continue;
-        }
-        let of = differences.len();
-        let from = file.display();
-        eprintln!(
-            "{engine}: {cases} cases, {windows} results, {late} late elements, {of} differences ({from})"
-        );
-        differences.truncate(3);
-        assert_eq!(of, 0, "{}", differences.join("\n"));
+        compared.tell(&file);
     }
 }
