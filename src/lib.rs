@@ -36,6 +36,9 @@ pub mod capture;
 // A closed loop without hardware.
 pub mod scene;
 
+// Networks on this processor.
+pub mod inference;
+
 // From frame to feature map.
 pub mod features;
 

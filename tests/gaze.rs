@@ -27,12 +27,13 @@ const DURATION: Nanos = Nanos::from_secs(20);
 const DELAY: Nanos = Nanos::from_millis(15);
 const BEAT: Nanos = Nanos::from_millis(10);
 
-fn text_encoder() -> &'static MiniLm {
+fn text_encoder() -> MiniLm {
     static ENCODER: OnceLock<MiniLm> = OnceLock::new();
-    ENCODER.get_or_init(|| {
+    let encoder = ENCODER.get_or_init(|| {
         models::ensure(&[Group::Run]).unwrap();
         MiniLm::load(&models::path(models::TEXT_ENCODER)).unwrap()
-    })
+    });
+    encoder.clone()
 }
 
 /// A closed loop with a clock of its own.

@@ -18,6 +18,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use candle_core::{DType, Device, Tensor};
 use reflexarc::error::{Fault, Kind};
 use reflexarc::language::minilm::TOKENS_MAX;
 use reflexarc::language::sources::lines::LINE_BYTES_MAX;
@@ -33,14 +34,14 @@ use reflexarc::units::Nanos;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 
-/// The real encoder, loaded once.
-fn encoder() -> &'static MiniLm {
+/// The real encoder, loaded once; each caller has memory of its own.
+fn encoder() -> MiniLm {
     static ENCODER: OnceLock<MiniLm> = OnceLock::new();
-    language::keep_candle_on_this_thread();
-    ENCODER.get_or_init(|| {
+    let encoder = ENCODER.get_or_init(|| {
         models::ensure(&[Group::Run]).unwrap();
         MiniLm::load(&models::path(models::TEXT_ENCODER)).unwrap()
-    })
+    });
+    encoder.clone()
 }
 
 fn cosine(a: &str, b: &str) -> f32 {
@@ -223,7 +224,7 @@ fn a_missing_model_names_the_file_and_the_command_that_brings_it() {
 // ---------------------------------------------------------------------------------------------
 // Threads
 
-/// The name of threads that encode.
+/// The name of threads that use candle.
 const ENCODING: &str = "encoding";
 
 #[test]
@@ -232,25 +233,34 @@ fn two_threads_encode_at_once_and_neither_waits_for_the_other() {
     let expected = encoder().encode(&text).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..2 {
-            let encode = || {
-                language::keep_candle_on_this_thread();
+            scope.spawn(|| {
                 for _ in 0..3 {
                     assert_eq!(encoder().encode(&text).unwrap(), expected);
                 }
-            };
-            let thread = std::thread::Builder::new().name(ENCODING.to_owned());
-            thread.spawn_scoped(scope, encode).unwrap();
+            });
         }
-        // This thread belongs to a pool too, and does nothing for anybody meanwhile.
     });
 }
 
 #[test]
 #[ignore = "the child process of the next test"]
-fn child_that_encodes_on_two_threads() {
-    two_threads_encode_at_once_and_neither_waits_for_the_other();
+fn child_that_runs_candle_on_two_threads() {
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let multiply = || {
+                language::keep_candle_on_this_thread();
+                let square = Tensor::ones((512, 512), DType::F32, &Device::Cpu).unwrap();
+                for _ in 0..3 {
+                    square.matmul(&square).unwrap().gelu_erf().unwrap();
+                }
+            };
+            let thread = std::thread::Builder::new().name(ENCODING.to_owned());
+            thread.spawn_scoped(scope, multiply).unwrap();
+        }
+        // This thread belongs to a pool too, and does nothing for anybody meanwhile.
+    });
     for task in fs::read_dir("/proc/self/task").unwrap() {
-        // The encoding threads have been joined, and yet the kernel may still list one, or list it no more by now.
+        // The threads have been joined, and yet the kernel may still list one, or list it no more by now.
         let name = fs::read_to_string(task.unwrap().path().join("comm"));
         if let Ok(name) = name
             && name.trim() != ENCODING
@@ -265,7 +275,7 @@ fn limited_candle_starts_no_thread_of_its_own() {
     let run = |limit: bool| {
         let mut child = Command::new(std::env::current_exe().unwrap());
         child.args([
-            "child_that_encodes_on_two_threads",
+            "child_that_runs_candle_on_two_threads",
             "--exact",
             "--ignored",
             "--nocapture",
@@ -309,7 +319,7 @@ impl Running {
         let notes = Arc::new(Mutex::new(Vec::new()));
         let to = Arc::clone(&notes);
         let initial = initial.map(str::to_owned);
-        let mut language = Language::with_encoder(encoder().clone(), config, initial)
+        let mut language = Language::with_encoder(encoder(), config, initial)
             .unwrap()
             .with_notes(Box::new(move |line| {
                 to.lock().unwrap().push(line.to_owned())
@@ -417,7 +427,7 @@ fn the_first_instruction_comes_from_the_command_line_before_the_configuration() 
 #[test]
 fn an_empty_first_instruction_is_refused_before_the_run() {
     let config = LanguageConfig::default();
-    let fault = Language::with_encoder(encoder().clone(), &config, Some("  ".into())).unwrap_err();
+    let fault = Language::with_encoder(encoder(), &config, Some("  ".into())).unwrap_err();
     assert_eq!(fault.kind, Kind::Usage);
 }
 

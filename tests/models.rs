@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use reflexarc::error::{Fault, Kind};
-use reflexarc::language::{self, MiniLm};
+use reflexarc::language::MiniLm;
 use reflexarc::models::catalog::{PACKAGES, Package};
 use reflexarc::models::{
     self, ClassEmbeddings, Group, Listing, Progress, State, Store, Which, class_names, legacy_torch,
@@ -433,9 +433,8 @@ fn the_class_names_stand_in_the_encoders_order() {
 
 #[test]
 fn an_instruction_is_nearest_to_the_class_that_it_names() {
-    language::keep_candle_on_this_thread();
     models::ensure(RUN).unwrap();
-    let encoder = MiniLm::load(&models::path(models::TEXT_ENCODER)).unwrap();
+    let mut encoder = MiniLm::load(&models::path(models::TEXT_ENCODER)).unwrap();
     let classes = models::class_embeddings().unwrap();
     let mut similarities = [0.0; class_names::CLASS_COUNT];
     for (instruction, class) in [

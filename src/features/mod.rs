@@ -9,9 +9,6 @@ pub mod encoders;
 // The network EfficientNet-Lite0.
 pub mod efficientnet_lite0;
 
-// Convolutions on blocked channels, for each instruction set.
-pub mod kernels;
-
 // The stage.
 pub mod stage;
 

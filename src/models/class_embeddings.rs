@@ -20,7 +20,7 @@ use super::class_names::{self, CLASS_COUNT};
 use super::progress::Progress;
 use super::store::{Store, place};
 use crate::error::{Fault, Kind, Result};
-use crate::language::{EMBEDDING_LEN, MiniLm, keep_candle_on_this_thread};
+use crate::language::{EMBEDDING_LEN, MiniLm};
 
 /// Below the cache directory. Tensors: `embeddings` of rows x 384 f32, `class` of rows i32.
 pub const FILE: &str = "class-embeddings.safetensors";
@@ -79,10 +79,7 @@ impl ClassEmbeddings {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let share = texts.len().div_ceil(workers).max(1);
         let parts = std::thread::scope(|scope| {
-            let part = |texts| {
-                keep_candle_on_this_thread();
-                encoder.encode_all(texts)
-            };
+            let part = |texts| encoder.clone().encode_all(texts);
             let spawned: Vec<_> = texts
                 .chunks(share)
                 .map(|texts| scope.spawn(move || part(texts)))

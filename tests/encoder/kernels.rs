@@ -3,10 +3,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use reflexarc::features::kernels::Isa;
-use reflexarc::features::kernels::depthwise::{self, Plane};
-use reflexarc::features::kernels::pack::{DepthwiseFilters, Packed, Walk};
-use reflexarc::features::kernels::pointwise::{
+use reflexarc::inference::kernels::Isa;
+use reflexarc::inference::kernels::depthwise::{self, Plane};
+use reflexarc::inference::kernels::pack::{DepthwiseFilters, Packed, Walk};
+use reflexarc::inference::kernels::pointwise::{
     self, Activation, Input, Output, Runs, STEM_STEP, Step,
 };
 
@@ -17,15 +17,31 @@ const CASES: u64 = 300;
 /// What stands where nothing may be written. Not a NaN, because it is compared.
 const UNTOUCHED: f32 = 1e30;
 
+const ACTIVATIONS: [Activation; 5] = [
+    Activation::None,
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::Gelu,
+    Activation::Silu,
+];
+
 /// Sums of up to `terms` products of values within 1, in another order and precision.
 fn tolerance(terms: usize) -> f64 {
     1e-6 * (terms as f64 + 10.0)
 }
 
-fn relu6(value: f64, activation: Activation) -> f64 {
+// The C library's, the outside oracle for the normal distribution.
+unsafe extern "C" {
+    safe fn erfc(x: f64) -> f64;
+}
+
+pub fn activated(value: f64, activation: Activation) -> f64 {
     match activation {
         Activation::None => value,
+        Activation::Relu => value.max(0.0),
         Activation::Relu6 => value.clamp(0.0, 6.0),
+        Activation::Gelu => value * 0.5 * erfc(-value / std::f64::consts::SQRT_2),
+        Activation::Silu => value / (1.0 + (-value).exp()),
     }
 }
 
@@ -80,11 +96,7 @@ impl Pointwise {
             walk,
             outputs,
             runs,
-            activation: if random.flip() {
-                Activation::Relu6
-            } else {
-                Activation::None
-            },
+            activation: ACTIVATIONS[random.from(0..=4)],
             residual: random.flip(),
             shift: random.from(0..=17),
             segment_stride: runs.count * input_run + random.from(0..=20),
@@ -195,10 +207,10 @@ fn check_pointwise(isa: Isa, case: &Pointwise, random: &mut Seeded, seed: u64) {
                         sum += f64::from(x) * f64::from(weights[channel * steps + step]);
                     }
                 }
-                sum = relu6(sum, case.activation);
                 if case.residual {
                     sum += f64::from(residual[at]);
                 }
+                sum = activated(sum, case.activation);
                 let error = (f64::from(output[at]) - sum).abs();
                 assert!(
                     error < tolerance(steps),
@@ -285,7 +297,7 @@ fn check_depthwise(isa: Isa, seed: u64) {
 
 /// Runs `call`, which must be refused.
 #[track_caller]
-fn refuses(call: impl FnOnce()) {
+pub fn refuses(call: impl FnOnce()) {
     let result = catch_unwind(AssertUnwindSafe(call));
     assert!(
         result.is_err(),

@@ -1,5 +1,5 @@
-//! Promises of the vision encoder: the kernels against loops written from the definition, the network against
-//! candle and against numbers that another runtime computed, the weights' loading against damaged files.
+//! Promises of the encoders: the kernels against loops written from the definition, the networks against candle and against
+//! numbers that another runtime computed, the weights' loading against damaged files.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -14,11 +14,17 @@ mod encoders;
 
 mod kernels;
 
+mod layers;
+
 mod network;
 
 mod photo;
 
+mod plans;
+
 mod seeded;
+
+mod sentences;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

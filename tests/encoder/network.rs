@@ -7,8 +7,8 @@ use reflexarc::error::{Kind, StepError};
 use reflexarc::features::efficientnet_lite0::{
     Backend, Classifier, EfficientNetLite0, INPUT_LEN, SHAPE, pool,
 };
-use reflexarc::features::kernels::Isa;
 use reflexarc::features::{FeatureMap, FeatureShape};
+use reflexarc::inference::kernels::Isa;
 use reflexarc::models::{self, Group};
 
 use crate::{allocations, photo};

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::spec;
-use super::tensors::TensorFile;
 use crate::error::Result;
 use crate::features::FeatureMap;
+use crate::inference::tensors::TensorFile;
 
 /// The last layer of the network. A class's weights can also be applied to each position of the feature map instead
 /// of to the average: that shows where in the picture the class was seen (Zhou et al., "Learning Deep Features for
@@ -24,7 +24,7 @@ impl Classifier {
 
     /// From the same file as the network.
     pub fn load(path: &Path) -> Result<Self> {
-        let file = TensorFile::read(path)?;
+        let file = TensorFile::read(path, spec::FIX)?;
         let tensors = file.tensors()?;
         Ok(Self {
             weights: tensors.read("_fc.weight", &[Self::CLASSES, Self::CHANNELS])?,

@@ -13,11 +13,11 @@ use super::spec::{self, Block};
 use super::stem::Stem;
 use super::strips::Strips;
 use super::weights::{BlockWeights, Convolution, Weights};
-use crate::features::kernels::Isa;
-use crate::features::kernels::depthwise::{self, Plane};
-use crate::features::kernels::memory::Aligned;
-use crate::features::kernels::pack::{DepthwiseFilters, Packed, Panel, Walk};
-use crate::features::kernels::pointwise::{self, Activation, Input, Output, Runs, Step};
+use crate::inference::kernels::Isa;
+use crate::inference::kernels::depthwise::{self, Plane};
+use crate::inference::kernels::memory::Aligned;
+use crate::inference::kernels::pack::{DepthwiseFilters, Packed, Panel, Walk};
+use crate::inference::kernels::pointwise::{self, Activation, Input, Output, Runs, Step};
 
 /// Bytes of a strip and its hidden rows together, at most. They stay in the second-level cache of the small boards
 /// (512 KiB) beside the block's input and the weights that pass by; where it is larger (1 MiB, Zen 4) every limit

@@ -10,8 +10,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::error::{Fault, Kind, Result, StepError};
-use crate::features::kernels::Isa;
 use crate::features::{FeatureMap, FeatureShape};
+use crate::inference::kernels::Isa;
 
 pub mod spec;
 
@@ -24,8 +24,6 @@ mod fused;
 mod stem;
 
 mod strips;
-
-mod tensors;
 
 mod weights;
 

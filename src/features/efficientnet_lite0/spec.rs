@@ -18,6 +18,8 @@ pub const HEAD_CHANNELS: usize = 1280;
 pub const CLASSES: usize = 1000;
 /// What batch normalisation adds to the variance.
 pub const BATCH_NORM_EPSILON: f64 = 1e-3;
+/// What to do about a file of weights that cannot be used.
+pub const FIX: &str = "run `reflexarc models fetch`, which replaces a damaged file of the cache, or name an EfficientNet-Lite0 file with `encoder.weights`";
 
 /// Some blocks of the same kind; the first may have a stride.
 #[derive(Clone, Copy, Debug)]

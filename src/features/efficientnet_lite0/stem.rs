@@ -6,10 +6,12 @@ use std::ops::Range;
 
 use super::spec::{INPUT_CHANNELS, INPUT_SIZE, STEM_KERNEL};
 use super::weights::Convolution;
-use crate::features::kernels::Isa;
-use crate::features::kernels::memory::Aligned;
-use crate::features::kernels::pack::{Packed, Panel, Walk};
-use crate::features::kernels::pointwise::{self, Activation, Input, Output, Runs, STEM_STEP, Step};
+use crate::inference::kernels::Isa;
+use crate::inference::kernels::memory::Aligned;
+use crate::inference::kernels::pack::{Packed, Panel, Walk};
+use crate::inference::kernels::pointwise::{
+    self, Activation, Input, Output, Runs, STEM_STEP, Step,
+};
 
 const STRIDE: usize = 2;
 /// Floats of a picture row.

@@ -10,8 +10,8 @@
 use std::path::Path;
 
 use super::spec::{self, Block};
-use super::tensors::{TensorFile, Tensors, damaged};
 use crate::error::Result;
+use crate::inference::tensors::{TensorFile, Tensors};
 
 /// A convolution with a bias.
 pub struct Convolution {
@@ -37,9 +37,8 @@ pub struct Weights {
 
 impl Weights {
     pub fn load(path: &Path) -> Result<Self> {
-        let file = TensorFile::read(path)?;
+        let file = TensorFile::read(path, spec::FIX)?;
         let reader = Reader {
-            path,
             tensors: file.tensors()?,
         };
         let stem = reader.convolution(
@@ -64,7 +63,6 @@ impl Weights {
 }
 
 struct Reader<'a> {
-    path: &'a Path,
     tensors: Tensors<'a>,
 }
 
@@ -113,8 +111,7 @@ impl Reader<'_> {
             let spread = (f64::from(variance[output]) + spec::BATCH_NORM_EPSILON).sqrt();
             // A negative variance makes it NaN.
             if !spread.is_normal() {
-                return Err(damaged(
-                    self.path,
+                return Err(self.tensors.damaged(
                     format!(
                         "tensor `{normalisation}.running_var` holds {} at position {output}, expected a variance of 0 or more",
                         variance[output]

@@ -1,6 +1,7 @@
-//! 1x1 convolutions, and small dense ones whose window can be read in place: a matrix product whose result is
-//! finished (bias, limit to 0..=6, residual) while it is still in registers.
+//! 1x1 convolutions, linear layers, and small dense convolutions whose window can be read in place: a matrix product
+//! whose result is finished (bias, activation, residual) while it is in registers or in the nearest cache.
 
+pub use super::activation::Activation;
 use super::lanes::Lanes;
 use super::last_index;
 use super::pack::{Packed, Panel};
@@ -9,13 +10,6 @@ use super::unrolled;
 /// Floats between the windows of neighbouring outputs where the input is a picture of interleaved RGB and the
 /// stride is 2.
 pub const STEM_STEP: usize = 6;
-
-/// What is done to a sum after the bias.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    None,
-    Relu6,
-}
 
 /// Which pixels: `count` runs of `width` neighbouring pixels.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +53,7 @@ pub struct Output<'a> {
     pub pixel_stride: usize,
     pub block_stride: usize,
     pub run_stride: usize,
-    /// Added to the result, from the same place as the result goes to in `values`.
+    /// Added to the sum before the activation, from the same place as the result goes to in `values`.
     pub residual: Option<&'a [f32]>,
 }
 
@@ -188,6 +182,9 @@ pub(super) struct Tile {
 
 pub(super) type TileFn = unsafe fn(&Tile);
 
+/// Applies an activation to the finished tile of so many pixels and blocks.
+pub(super) type ActivateFn = unsafe fn(&Tile, usize, usize, Activation);
+
 /// Walks all tiles of a job: panel by panel, so that a panel's weights are read from near memory by all pixels but
 /// the first ones. Where the input's runs follow each other without a gap, tiles reach across them: a picture
 /// of 7 by 7 then makes full tiles. `picture` and `block` give the tile of a shape for the two steps.
@@ -198,6 +195,7 @@ pub(super) unsafe fn all_tiles(
     job: &Job<'_>,
     picture: fn(usize, usize) -> TileFn,
     block: fn(usize, usize) -> TileFn,
+    activate: ActivateFn,
 ) {
     let (weights, input, runs) = (job.weights, &job.input, job.runs);
     let lanes = weights.isa.lanes();
@@ -250,6 +248,10 @@ pub(super) unsafe fn all_tiles(
                 tile.input = input.values[from..].as_ptr();
                 // SAFETY: the tile's pixels and blocks are among the job's.
                 unsafe { tile_of(pixels, panel.blocks)(&tile) };
+                if !job.activation.is_in_tile() {
+                    // SAFETY: the same pixels and blocks, which have just been written.
+                    unsafe { activate(&tile, pixels, panel.blocks, job.activation) };
+                }
                 done += pixels;
             }
         }
@@ -317,15 +319,36 @@ pub(super) unsafe fn tile<V: Lanes, const PIXELS: usize, const BLOCKS: usize, co
         for block in 0..BLOCKS {
             let at = tile.pixels[pixel] + block * tile.block_stride;
             let mut sum = sums[pixel][block];
-            if tile.relu6 {
-                sum = sum.relu6();
-            }
             if !tile.residual.is_null() {
                 // SAFETY: a vector of a pixel and block of this tile.
                 sum = sum.add(unsafe { V::load(tile.residual.wrapping_add(at)) });
+            }
+            if tile.relu6 {
+                sum = sum.relu6();
             }
             // SAFETY: as above.
             unsafe { sum.store(tile.output.wrapping_add(at)) };
         }
     });
+}
+
+/// # Safety
+/// The contract of [`Tile`] for `pixels` pixels and `blocks` blocks, whose outputs have been written; the processor has the
+/// set of `V`.
+#[inline(always)]
+pub(super) unsafe fn activate<V: Lanes>(
+    tile: &Tile,
+    pixels: usize,
+    blocks: usize,
+    activation: Activation,
+) {
+    for block in 0..blocks {
+        for &pixel in &tile.pixels[..pixels] {
+            let at = tile.output.wrapping_add(pixel + block * tile.block_stride);
+            // SAFETY: a vector of a pixel and block of this tile.
+            let sum = unsafe { V::load(at) };
+            // SAFETY: as above.
+            unsafe { activation.apply(sum).store(at) };
+        }
+    }
 }

@@ -83,13 +83,13 @@ impl Packed {
             outputs * steps,
             "weights of {outputs} outputs"
         );
-        let panels = panels(isa, isa.blocks(outputs), steps, pixels);
-        let mut packed = Aligned::zeroed(isa.blocks(outputs) * lanes * steps);
-        for panel in &panels {
+        let mut packed = Self::with_room(isa, outputs, steps);
+        packed.cut(walk, outputs, pixels);
+        for panel in &packed.panels {
             let width = panel.blocks * lanes;
             let first = panel.first_block * lanes;
             let existing = width.min(outputs - first);
-            for (step, row) in packed[panel.offset..][..steps * width]
+            for (step, row) in packed.weights[panel.offset..][..steps * width]
                 .chunks_exact_mut(width)
                 .enumerate()
             {
@@ -98,15 +98,39 @@ impl Packed {
                 }
             }
         }
-        let mut padded = Aligned::zeroed(isa.blocks(outputs) * lanes);
-        padded[..outputs].copy_from_slice(bias);
+        packed.bias[..outputs].copy_from_slice(bias);
+        packed
+    }
+
+    /// Room for any weights of at most so many outputs and steps.
+    pub(super) fn with_room(isa: Isa, outputs_max: usize, steps_max: usize) -> Self {
+        let blocks = isa.blocks(outputs_max);
         Self {
             isa,
-            walk,
-            panels,
-            weights: packed,
-            bias: padded,
+            walk: Walk::window(1, 1),
+            panels: Vec::with_capacity(blocks),
+            weights: Aligned::zeroed(blocks * isa.lanes() * steps_max),
+            bias: Aligned::zeroed(blocks * isa.lanes()),
         }
+    }
+
+    /// Cuts the room into the panels of other weights, whose values are then the caller's to write. Does not allocate.
+    ///
+    /// # Panics
+    /// If there is not room enough.
+    pub(super) fn cut(&mut self, walk: Walk, outputs: usize, pixels: usize) {
+        let blocks = self.isa.blocks(outputs);
+        let floats = blocks * self.isa.lanes();
+        assert!(
+            floats <= self.bias.len() && floats * walk.total() <= self.weights.len(),
+            "no room for {outputs} outputs of {} steps",
+            walk.total()
+        );
+        self.walk = walk;
+        self.panels.clear();
+        // Never more than the blocks that there is room for.
+        self.panels
+            .extend(panels(self.isa, blocks, walk.total(), pixels));
     }
 
     pub fn isa(&self) -> Isa {
@@ -119,7 +143,7 @@ impl Packed {
 
     /// Output blocks.
     pub fn blocks(&self) -> usize {
-        self.bias.len() / self.isa.lanes()
+        self.panels.last().map_or(0, |last| last.range().end)
     }
 }
 
@@ -129,7 +153,7 @@ impl Packed {
 /// the fewest loads for a multiply-add, in calls of `pixels` pixels. (With AVX-512 on Zen 4: 9 by 3 reaches 94 % of
 /// the peak, 14 by 2 91 %.) A rest of a single block would make the worst tile; where a panel is wide enough, the
 /// last two share what is left.
-fn panels(isa: Isa, blocks: usize, steps: usize, pixels: usize) -> Vec<Panel> {
+fn panels(isa: Isa, blocks: usize, steps: usize, pixels: usize) -> impl Iterator<Item = Panel> {
     let most = isa.0.tile_pixels_max;
     let worth = |width: usize| {
         let pixels = most[width - 1].min(pixels);
@@ -137,24 +161,23 @@ fn panels(isa: Isa, blocks: usize, steps: usize, pixels: usize) -> Vec<Panel> {
     };
     let widest = (1..=most.len()).max_by_key(|&width| worth(width));
     let widest = widest.unwrap_or(1);
-    let mut panels = Vec::new();
     let (mut first_block, mut offset) = (0, 0);
-    while first_block < blocks {
+    std::iter::from_fn(move || {
         let left = blocks - first_block;
         let width = if left == widest + 1 && widest > 2 {
             left.div_ceil(2)
         } else {
             left.min(widest)
         };
-        panels.push(Panel {
+        let panel = Panel {
             first_block,
             blocks: width,
             offset,
-        });
+        };
         first_block += width;
         offset += width * isa.lanes() * steps;
-    }
-    panels
+        (width > 0).then_some(panel)
+    })
 }
 
 /// The filters of a depthwise convolution: `[block][tap][lane]`, and one bias a channel.

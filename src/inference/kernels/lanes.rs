@@ -29,6 +29,33 @@ pub(super) trait Lanes: Copy {
 
     fn add(self, other: Self) -> Self;
 
+    fn sub(self, other: Self) -> Self;
+
+    fn mul(self, other: Self) -> Self;
+
+    fn div(self, other: Self) -> Self;
+
+    /// The larger of each two lanes. A NaN in `other` stays.
+    fn max(self, other: Self) -> Self;
+
+    /// The smaller of each two lanes. A NaN in `other` stays.
+    fn min(self, other: Self) -> Self;
+
+    /// To the nearest whole number, from the middle between two to the even one; between -2^22 and 2^22.
+    fn round(self) -> Self;
+
+    /// 2 to the power of each lane: whole numbers in -126..=127.
+    fn power_of_two(self) -> Self;
+
+    /// The sum of all lanes.
+    fn sum(self) -> f32;
+
+    /// The largest lane.
+    fn largest(self) -> f32;
+
+    /// A vector whose lanes are all `value`; `self` only proves that the set is there.
+    fn filled(self, value: f32) -> Self;
+
     /// Limits each lane to 0..=6. A NaN stays a NaN, so that it is found at the end of the network.
     fn relu6(self) -> Self;
 }

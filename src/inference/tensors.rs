@@ -12,85 +12,96 @@ use crate::error::{Fault, Kind, Result};
 /// A whole file in memory.
 pub struct TensorFile {
     path: PathBuf,
+    /// What to do about a file that cannot be used.
+    fix: &'static str,
     bytes: Vec<u8>,
 }
 
 /// The tensors of a file whose header has been checked.
 pub struct Tensors<'a> {
-    path: &'a Path,
+    file: &'a TensorFile,
     tensors: SafeTensors<'a>,
 }
 
 impl TensorFile {
-    pub fn read(path: &Path) -> Result<Self> {
+    /// `fix` is what a person is told to do where the file is missing or damaged.
+    ///
+    /// # Errors
+    /// [`Kind::Model`] if it cannot be read.
+    pub fn read(path: &Path, fix: &'static str) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|error| {
             Fault::from_io(
                 format!("cannot read the model file {}", path.display()),
                 &error,
                 Kind::Model,
-                "run `reflexarc models fetch`, or name another file with `encoder.weights`",
+                fix,
             )
         })?;
         Ok(Self {
             path: path.to_owned(),
+            fix,
             bytes,
         })
     }
 
+    /// # Errors
+    /// [`Kind::Model`] if it is no safetensors file, or not a whole one.
     pub fn tensors(&self) -> Result<Tensors<'_>> {
         let tensors = SafeTensors::deserialize(&self.bytes).map_err(|error| {
-            damaged(
-                &self.path,
-                format!(
-                    "the file is no complete safetensors file: {error} ({} bytes read)",
-                    self.bytes.len()
-                ),
-            )
+            self.damaged(format!(
+                "the file is no complete safetensors file: {error} ({} bytes read)",
+                self.bytes.len()
+            ))
         })?;
         Ok(Tensors {
-            path: &self.path,
+            file: self,
             tensors,
         })
+    }
+
+    fn damaged(&self, why: impl Into<String>) -> Fault {
+        Fault::new(
+            Kind::Model,
+            format!("the model file {} cannot be used", self.path.display()),
+            why,
+            self.fix,
+        )
     }
 }
 
 impl Tensors<'_> {
+    /// The fault of a file whose tensors are all there, but hold what cannot be.
+    pub fn damaged(&self, why: impl Into<String>) -> Fault {
+        self.file.damaged(why)
+    }
+
     /// The values of tensor `name`, which must be f32, of this shape, and finite.
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let tensor = self.tensors.tensor(name).map_err(|_| {
-            damaged(
-                self.path,
-                format!("tensor `{name}` {shape:?} is missing; {}", self.summary()),
-            )
+            self.damaged(format!(
+                "tensor `{name}` {shape:?} is missing; {}",
+                self.summary()
+            ))
         })?;
         if tensor.shape() != shape {
-            return Err(damaged(
-                self.path,
-                format!(
-                    "tensor `{name}` has the shape {:?}, expected {shape:?}",
-                    tensor.shape()
-                ),
-            ));
+            return Err(self.damaged(format!(
+                "tensor `{name}` has the shape {:?}, expected {shape:?}",
+                tensor.shape()
+            )));
         }
         if tensor.dtype() != Dtype::F32 {
-            return Err(damaged(
-                self.path,
-                format!(
-                    "tensor `{name}` has the type {:?}, expected F32",
-                    tensor.dtype()
-                ),
-            ));
+            return Err(self.damaged(format!(
+                "tensor `{name}` has the type {:?}, expected F32",
+                tensor.dtype()
+            )));
         }
         let (words, _) = tensor.data().as_chunks::<4>();
         let values: Vec<f32> = words.iter().map(|w| f32::from_le_bytes(*w)).collect();
         if let Some(index) = values.iter().position(|v| !v.is_finite()) {
-            return Err(damaged(
-                self.path,
-                format!(
-                    "tensor `{name}` {shape:?} holds {} at position {index}, expected finite numbers",
-                    values[index]
-                ),
-            ));
+            return Err(self.damaged(format!(
+                "tensor `{name}` {shape:?} holds {} at position {index}, expected finite numbers",
+                values[index]
+            )));
         }
         Ok(values)
     }
@@ -104,13 +115,4 @@ impl Tensors<'_> {
             None => "the file has no tensors".to_owned(),
         }
     }
-}
-
-pub(super) fn damaged(path: &Path, why: impl Into<String>) -> Fault {
-    Fault::new(
-        Kind::Model,
-        format!("the model file {} cannot be used", path.display()),
-        why,
-        "run `reflexarc models fetch`, which replaces a damaged file of the cache, or name an EfficientNet-Lite0 file with `encoder.weights`",
-    )
 }

@@ -19,13 +19,21 @@
 //! 2. *Pointers stay inside their slices.* The safe entries ([`pointwise::run`], [`depthwise::run`]) compute the
 //!    last element that the loop will touch, with checked arithmetic, before they enter it.
 
+pub mod attention;
+
 pub mod depthwise;
+
+pub mod layer_norm;
 
 pub mod memory;
 
 pub mod pack;
 
 pub mod pointwise;
+
+pub mod softmax;
+
+mod activation;
 
 mod lanes;
 
@@ -50,6 +58,9 @@ struct Table {
     tile_pixels_max: &'static [usize],
     pointwise: unsafe fn(&pointwise::Job),
     depthwise: unsafe fn(&depthwise::Job),
+    layer_norm: unsafe fn(&layer_norm::Job),
+    softmax: unsafe fn(&softmax::Job),
+    scale: unsafe fn(&softmax::ScaleJob),
 }
 
 /// An instruction set that this processor has. Holding one is the proof.
@@ -162,6 +173,9 @@ macro_rules! instantiate {
             tile_pixels_max: &[$($most),*],
             pointwise,
             depthwise,
+            layer_norm,
+            softmax,
+            scale,
         };
 
         /// One tile. Its contract is that of `pointwise::tile`, and the processor has the set.
@@ -189,8 +203,42 @@ macro_rules! instantiate {
                     job,
                     tile_of::<{ super::pointwise::STEM_STEP }>,
                     tile_of::<{ <$lanes as super::lanes::Lanes>::N }>,
+                    activate,
                 )
             }
+        }
+
+        /// Contract: that of `pointwise::activate`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn activate(
+            tile: &super::pointwise::Tile,
+            pixels: usize,
+            blocks: usize,
+            activation: super::pointwise::Activation,
+        ) {
+            // SAFETY: as above.
+            unsafe { super::pointwise::activate::<$lanes>(tile, pixels, blocks, activation) }
+        }
+
+        /// Contract: that of `layer_norm::Job`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn layer_norm(job: &super::layer_norm::Job) {
+            // SAFETY: as above.
+            unsafe { super::layer_norm::all_rows::<$lanes>(job) }
+        }
+
+        /// Contract: that of `softmax::Job`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn softmax(job: &super::softmax::Job) {
+            // SAFETY: as above.
+            unsafe { super::softmax::all_rows::<$lanes>(job) }
+        }
+
+        /// Contract: that of `softmax::ScaleJob`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn scale(job: &super::softmax::ScaleJob) {
+            // SAFETY: as above.
+            unsafe { super::softmax::scale_rows::<$lanes>(job) }
         }
 
         /// Contract: that of `depthwise::Job`, and the processor has the set.

@@ -4,8 +4,9 @@
 const LINE_BYTES: usize = 64;
 
 /// Zeroed floats whose first one stands at the beginning of a cache line, so that a vector load of a packed
-/// tensor never touches two lines. (The kernels are right on any alignment; this one is the fastest.)
-#[derive(Debug)]
+/// tensor never touches two lines. (The kernels are right on any alignment; this one is the fastest.) The default has no
+/// floats and no memory.
+#[derive(Debug, Default)]
 pub struct Aligned {
     /// Longer than `len` by up to a line. Never grows, so the start stays where it is.
     values: Vec<f32>,

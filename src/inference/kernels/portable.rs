@@ -14,6 +14,13 @@ struct Array([f32; N]);
 /// True where one instruction multiplies and adds.
 const FUSED: bool = cfg!(any(target_arch = "aarch64", target_feature = "fma"));
 
+impl Array {
+    #[inline(always)]
+    fn with(self, other: Self, operation: impl Fn(f32, f32) -> f32) -> Self {
+        Self(std::array::from_fn(|i| operation(self.0[i], other.0[i])))
+    }
+}
+
 impl Lanes for Array {
     const N: usize = N;
 
@@ -55,6 +62,67 @@ impl Lanes for Array {
             sum.0[i] += other.0[i];
         }
         sum
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.with(other, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.with(other, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        self.with(other, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        // A comparison with a NaN is false, so the other value is taken.
+        self.with(other, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        self.with(other, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn round(self) -> Self {
+        // Between 2^23 and 2^24 an f32 has no fraction, so the sum is rounded to a whole number. `round_ties_even`
+        // is a call where the baseline has no instruction for it.
+        const WHOLE: f32 = 1.5 * (1 << 23) as f32;
+        self.with(self, |a, _| (a + WHOLE) - WHOLE)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a whole number in 1..=254 by the method's range"
+    )]
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        // The power is the exponent field of an f32, from bit 23 on and 127 too large.
+        self.with(self, |a, _| f32::from_bits(((a + 127.0) as u32) << 23))
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let [a, b, c, d, e, f, g, h] = self.0;
+        ((a + e) + (b + f)) + ((c + g) + (d + h))
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        self.0.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    #[inline(always)]
+    fn filled(self, value: f32) -> Self {
+        Self([value; N])
     }
 
     #[inline(always)]

@@ -1,0 +1,158 @@
+//! AVX2 with FMA: 8 lanes, 16 registers.
+
+use std::arch::x86_64::{
+    __m256, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_add_ps, _mm_cvtss_f32, _mm_max_ps,
+    _mm_movehl_ps, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128,
+    _mm256_castsi256_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps,
+    _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_round_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_storeu_ps,
+    _mm256_sub_ps,
+};
+
+use super::lanes::Lanes;
+
+/// A register of AVX. A value exists only on a processor with AVX2 and FMA (contract of the constructors).
+#[derive(Clone, Copy)]
+struct Ymm(__m256);
+
+impl Lanes for Ymm {
+    const N: usize = 8;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self(unsafe { _mm256_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> Self {
+        // SAFETY: the caller says that `from` is readable and the set is there.
+        Self(unsafe { _mm256_set1_ps(*from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller says that `to` is writable; the set is there because `self` is.
+        unsafe { _mm256_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm256_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm256_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm256_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm256_mul_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm256_div_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        // The instruction gives its second operand when either is a NaN.
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm256_max_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        // As for `max`.
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm256_min_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn round(self) -> Self {
+        const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm256_round_ps::<NEAREST>(self.0) })
+    }
+
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        // The power is the exponent field of an f32, from bit 23 on and 127 too large.
+        // SAFETY: the set is there because `self` is.
+        unsafe {
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(self.0), _mm256_set1_epi32(127));
+            Self(_mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
+        }
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: the set is there because `self` is.
+        unsafe {
+            let (low, high) = (
+                _mm256_castps256_ps128(self.0),
+                _mm256_extractf128_ps::<1>(self.0),
+            );
+            let four = _mm_add_ps(low, high);
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ps(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        // SAFETY: the set is there because `self` is.
+        unsafe {
+            let (low, high) = (
+                _mm256_castps256_ps128(self.0),
+                _mm256_extractf128_ps::<1>(self.0),
+            );
+            let four = _mm_max_ps(low, high);
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ps(two, _mm_shuffle_ps::<1>(two, two)))
+        }
+    }
+
+    #[inline(always)]
+    fn filled(self, value: f32) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm256_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    fn relu6(self) -> Self {
+        // The instructions return their second operand when either is a NaN, so the value stands second.
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe {
+            _mm256_min_ps(
+                _mm256_set1_ps(6.0),
+                _mm256_max_ps(_mm256_setzero_ps(), self.0),
+            )
+        })
+    }
+}
+
+// 12 sums, and the weights of one step (1 or 2 registers), and one pixel's value: at most 15 of 16 registers. A
+// tile of 4 pixels by 3 blocks would need exactly 16, and the compiler does not find that arrangement: it ran at
+// half the speed.
+super::instantiate! {
+    name: "avx2",
+    #[target_feature(enable = "avx2,fma")]
+    lanes: Ymm,
+    tiles: {
+        1 => 12: [1 2 3 4 5 6 7 8 9 10 11 12],
+        2 => 6: [1 2 3 4 5 6],
+    },
+}

@@ -1,0 +1,133 @@
+//! AVX-512F: 16 lanes, 32 registers.
+
+use std::arch::x86_64::{
+    __m512, _mm512_add_ps, _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps,
+    _mm512_min_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_roundscale_ps,
+    _mm512_scalef_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
+};
+
+use super::lanes::Lanes;
+
+/// A register of AVX-512. A value exists only on a processor with AVX-512F (contract of the constructors).
+#[derive(Clone, Copy)]
+struct Zmm(__m512);
+
+impl Lanes for Zmm {
+    const N: usize = 16;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self(unsafe { _mm512_loadu_ps(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> Self {
+        // SAFETY: the caller says that `from` is readable and the set is there.
+        Self(unsafe { _mm512_set1_ps(*from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller says that `to` is writable; the set is there because `self` is.
+        unsafe { _mm512_storeu_ps(to, self.0) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm512_div_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        // The instruction gives its second operand when either is a NaN.
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm512_max_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        // As for `max`.
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm512_min_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn round(self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm512_roundscale_ps::<8>(self.0) })
+    }
+
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm512_scalef_ps(_mm512_set1_ps(1.0), self.0) })
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: the set is there because `self` is.
+        unsafe { _mm512_reduce_add_ps(self.0) }
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        // SAFETY: the set is there because `self` is.
+        unsafe { _mm512_reduce_max_ps(self.0) }
+    }
+
+    #[inline(always)]
+    fn filled(self, value: f32) -> Self {
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe { _mm512_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    fn relu6(self) -> Self {
+        // The instructions return their second operand when either is a NaN, so the value stands second.
+        // SAFETY: the set is there because `self` is.
+        Self(unsafe {
+            _mm512_min_ps(
+                _mm512_set1_ps(6.0),
+                _mm512_max_ps(_mm512_setzero_ps(), self.0),
+            )
+        })
+    }
+}
+
+// At most 28 sums, and the weights of one step (1 to 3 registers), and one pixel's value: at most 31 of 32 registers.
+super::instantiate! {
+    name: "avx512",
+    #[target_feature(enable = "avx512f")]
+    lanes: Zmm,
+    tiles: {
+        1 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+        2 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+        3 => 9: [1 2 3 4 5 6 7 8 9],
+    },
+}

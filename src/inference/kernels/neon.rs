@@ -1,0 +1,147 @@
+//! NEON: 8 lanes in two registers of 4, 32 registers. Every 64-bit ARM processor has it.
+
+use std::arch::aarch64::{
+    float32x4_t, vaddq_f32, vaddq_s32, vaddvq_f32, vcvtnq_s32_f32, vdivq_f32, vdupq_n_f32,
+    vdupq_n_s32, vfmaq_f32, vld1q_dup_f32, vld1q_f32, vmaxq_f32, vmaxvq_f32, vminq_f32, vmulq_f32,
+    vreinterpretq_f32_s32, vrndnq_f32, vshlq_n_s32, vst1q_f32, vsubq_f32,
+};
+
+use super::lanes::Lanes;
+
+/// Two registers, because a tile of one would need twice as many loads of single values.
+#[derive(Clone, Copy)]
+struct Pair(float32x4_t, float32x4_t);
+
+impl Lanes for Pair {
+    const N: usize = 8;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller says that 8 floats are readable.
+        unsafe { Self(vld1q_f32(from), vld1q_f32(from.add(4))) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> Self {
+        // SAFETY: the caller says that `from` is readable.
+        let value = unsafe { vld1q_dup_f32(from) };
+        Self(value, value)
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller says that 8 floats are writable.
+        unsafe {
+            vst1q_f32(to, self.0);
+            vst1q_f32(to.add(4), self.1);
+        }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: NEON is part of the baseline.
+        unsafe {
+            Self(
+                vfmaq_f32(addend.0, self.0, factor.0),
+                vfmaq_f32(addend.1, self.1, factor.1),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: NEON is part of the baseline.
+        unsafe { Self(vaddq_f32(self.0, other.0), vaddq_f32(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: NEON is part of the baseline.
+        unsafe { Self(vsubq_f32(self.0, other.0), vsubq_f32(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: NEON is part of the baseline.
+        unsafe { Self(vmulq_f32(self.0, other.0), vmulq_f32(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: NEON is part of the baseline.
+        unsafe { Self(vdivq_f32(self.0, other.0), vdivq_f32(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        // The instruction gives NaN when either operand is one.
+        // SAFETY: NEON is part of the baseline.
+        unsafe { Self(vmaxq_f32(self.0, other.0), vmaxq_f32(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        // The instruction gives NaN when either operand is one.
+        // SAFETY: NEON is part of the baseline.
+        unsafe { Self(vminq_f32(self.0, other.0), vminq_f32(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    fn round(self) -> Self {
+        // SAFETY: NEON is part of the baseline.
+        unsafe { Self(vrndnq_f32(self.0), vrndnq_f32(self.1)) }
+    }
+
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        // The power is the exponent field of an f32, from bit 23 on and 127 too large.
+        // SAFETY: NEON is part of the baseline.
+        let half = |power| unsafe {
+            let exponent = vaddq_s32(vcvtnq_s32_f32(power), vdupq_n_s32(127));
+            vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent))
+        };
+        Self(half(self.0), half(self.1))
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: NEON is part of the baseline.
+        unsafe { vaddvq_f32(vaddq_f32(self.0, self.1)) }
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        // SAFETY: NEON is part of the baseline.
+        unsafe { vmaxvq_f32(vmaxq_f32(self.0, self.1)) }
+    }
+
+    #[inline(always)]
+    fn filled(self, value: f32) -> Self {
+        // SAFETY: NEON is part of the baseline.
+        let half = unsafe { vdupq_n_f32(value) };
+        Self(half, half)
+    }
+
+    #[inline(always)]
+    fn relu6(self) -> Self {
+        // These instructions give NaN when either operand is one.
+        // SAFETY: NEON is part of the baseline.
+        unsafe {
+            let (zero, six) = (vdupq_n_f32(0.0), vdupq_n_f32(6.0));
+            Self(
+                vminq_f32(vmaxq_f32(self.0, zero), six),
+                vminq_f32(vmaxq_f32(self.1, zero), six),
+            )
+        }
+    }
+}
+
+// 12 sums are 24 registers, and the weights of one step 2 or 4, and one pixel's value: at most 29 of 32 registers.
+super::instantiate! {
+    name: "neon",
+    lanes: Pair,
+    tiles: {
+        1 => 12: [1 2 3 4 5 6 7 8 9 10 11 12],
+        2 => 6: [1 2 3 4 5 6],
+    },
+}

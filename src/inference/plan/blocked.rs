@@ -1,0 +1,87 @@
+//! Rows into and out of the kernels' layout, `[block][row][lane]`.
+//!
+//! A whole block of a row is copied at once: 32 or 64 bytes that are neighbours in both layouts.
+
+use super::Tensor;
+
+/// Some rows of a tensor: its shape, the first of them, its values.
+type From<'a> = (Tensor, usize, &'a [f32]);
+
+/// As [`From`], to write.
+type To<'a> = (Tensor, usize, &'a mut [f32]);
+
+/// Each block of a row: where it stands, and which of the row's columns it has. The last may have fewer than a vector.
+fn blocks(tensor: Tensor, row: usize) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> {
+    let Tensor { lanes, columns, .. } = tensor;
+    (0..tensor.blocks()).map(move |block| {
+        let first = block * lanes;
+        let at = block * tensor.pitch() + row * lanes;
+        (at, first..columns.min(first + lanes))
+    })
+}
+
+/// Writes `rows`, one after the other, as the tensor's rows from `first` on.
+pub fn from_rows(tensor: Tensor, first: usize, rows: &[f32], to: &mut [f32]) {
+    for (row, values) in (first..).zip(rows.chunks_exact(tensor.columns)) {
+        for (at, columns) in blocks(tensor, row) {
+            let (whole, rest) = to[at..at + tensor.lanes].split_at_mut(columns.len());
+            whole.copy_from_slice(&values[columns]);
+            rest.fill(0.0);
+        }
+    }
+}
+
+/// Adds `rows` to the tensor's rows from `first` on.
+pub fn add_rows(tensor: Tensor, first: usize, rows: &[f32], to: &mut [f32]) {
+    for (row, values) in (first..).zip(rows.chunks_exact(tensor.columns)) {
+        for (at, columns) in blocks(tensor, row) {
+            for (sum, v) in to[at..].iter_mut().zip(&values[columns]) {
+                *sum += v;
+            }
+        }
+    }
+}
+
+/// Writes all rows of a tensor to `rows`, one after the other.
+pub fn to_rows(tensor: Tensor, from: &[f32], rows: &mut [f32]) {
+    for (row, values) in rows.chunks_exact_mut(tensor.columns).enumerate() {
+        for (at, columns) in blocks(tensor, row) {
+            let len = columns.len();
+            values[columns].copy_from_slice(&from[at..at + len]);
+        }
+    }
+}
+
+/// Copies `count` rows of a tensor to another of as many columns.
+pub fn copy_rows((from, first, values): From<'_>, count: usize, (to, at, copies): To<'_>) {
+    let len = count * from.lanes;
+    for block in 0..from.blocks() {
+        let (from, to) = (
+            block * from.pitch() + first * from.lanes,
+            block * to.pitch() + at * to.lanes,
+        );
+        copies[to..to + len].copy_from_slice(&values[from..from + len]);
+    }
+}
+
+/// The mean of `count` rows of a tensor, as row `at` of another of as many columns.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a sequence has thousands of rows at most"
+)]
+pub fn mean((from, first, values): From<'_>, count: usize, (to, at, means): To<'_>) {
+    let lanes = from.lanes;
+    for block in 0..from.blocks() {
+        let rows = &values[block * from.pitch() + first * lanes..][..count * lanes];
+        let mean = &mut means[block * to.pitch() + at * lanes..][..lanes];
+        mean.fill(0.0);
+        for row in rows.chunks_exact(lanes) {
+            for (sum, v) in mean.iter_mut().zip(row) {
+                *sum += v;
+            }
+        }
+        for sum in mean {
+            *sum /= count as f32;
+        }
+    }
+}

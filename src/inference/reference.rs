@@ -1,0 +1,125 @@
+//! A network on candle's tensors, operation by operation: slow, but general and written by others. What a plan is checked
+//! against.
+//!
+//! Thread: any; candle also computes on rayon's threads. Allocates: yes, hundreds of times a forward.
+
+use candle_core::{D, Device, Result, Tensor};
+use candle_nn::ops;
+
+use super::network::{Activation, Network, Op};
+use super::plan::Input;
+
+/// A network as candle runs it.
+pub struct Reference<'a> {
+    network: &'a Network,
+    /// The weights of each operation, in the order in which it names them.
+    weights: Vec<Vec<Tensor>>,
+}
+
+impl<'a> Reference<'a> {
+    /// # Errors
+    /// candle's.
+    pub fn new(network: &'a Network) -> Result<Self> {
+        let shapes = &network.shapes;
+        let weights = network.ops.iter().zip(shapes).map(|(op, shape)| {
+            let table = |values, columns| rows(values, columns);
+            Ok(match op {
+                Op::Words { table: all }
+                | Op::First { rows: all, .. }
+                | Op::Positions { table: all, .. }
+                | Op::Scale { factors: all, .. } => vec![table(all, shape.columns)?],
+                Op::Linear { x, layer } => vec![
+                    table(&layer.weights, network.shape(*x).columns)?.t()?,
+                    table(&layer.bias, shape.columns)?,
+                ],
+                Op::LayerNorm { norm, .. } => vec![
+                    Tensor::new(&*norm.gain, &Device::Cpu)?,
+                    Tensor::new(&*norm.shift, &Device::Cpu)?,
+                ],
+                _ => Vec::new(),
+            })
+        });
+        Ok(Self {
+            network,
+            weights: weights.collect::<Result<_>>()?,
+        })
+    }
+
+    /// The output's rows for sequences of the given lengths.
+    ///
+    /// # Errors
+    /// candle's.
+    pub fn run(&self, input: Input<'_>, lengths: &[usize]) -> Result<Vec<f32>> {
+        let (mut output, mut first) = (Vec::new(), 0);
+        for &len in lengths {
+            let columns = self.network.shapes.first().map_or(0, |s| s.columns);
+            let part = match input {
+                Input::Words(words) => Tensor::new(&words[first..first + len], &Device::Cpu)?,
+                Input::Rows(values) => rows(&values[first * columns..][..len * columns], columns)?,
+            };
+            output.extend(self.sequence(part)?);
+            first += len;
+        }
+        Ok(output)
+    }
+
+    fn sequence(&self, input: Tensor) -> Result<Vec<f32>> {
+        let mut values = Vec::new();
+        for (op, weights) in self.network.ops.iter().zip(&self.weights) {
+            let value = apply(op, weights, &input, &values)?;
+            values.push(value);
+        }
+        match values.last() {
+            Some(output) => output.flatten_all()?.to_vec1(),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+fn rows(values: &[f32], columns: usize) -> Result<Tensor> {
+    Tensor::from_slice(values, (values.len() / columns, columns), &Device::Cpu)
+}
+
+fn apply(op: &Op, weights: &[Tensor], input: &Tensor, values: &[Tensor]) -> Result<Tensor> {
+    let value = |index: super::network::Value| &values[index.index()];
+    match *op {
+        Op::Words { .. } => weights[0].index_select(input, 0),
+        Op::Rows => Ok(input.clone()),
+        Op::First { x, .. } => Tensor::cat(&[&weights[0], value(x)], 0),
+        Op::Positions { x, .. } => value(x) + weights[0].narrow(0, 0, value(x).dim(0)?)?,
+        Op::Linear { x, .. } => value(x).matmul(&weights[0])?.broadcast_add(&weights[1]),
+        Op::Activate { x, activation } => activate(value(x), activation),
+        Op::Scale { x, .. } => value(x).broadcast_mul(&weights[0]),
+        Op::Add { x, y } => value(x) + value(y),
+        Op::LayerNorm { x, ref norm } => {
+            ops::layer_norm(value(x), &weights[0], &weights[1], norm.epsilon)
+        }
+        Op::Attention { qkv, heads } => attention(value(qkv), heads),
+        Op::Mean { x } => value(x).mean_keepdim(0),
+        Op::Take { x, row } => value(x).narrow(0, row, 1),
+    }
+}
+
+fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    match activation {
+        Activation::None => Ok(x.clone()),
+        Activation::Relu => x.relu(),
+        Activation::Relu6 => x.clamp(0f32, 6f32),
+        Activation::Gelu => x.gelu_erf(),
+        Activation::Silu => x.silu(),
+    }
+}
+
+fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
+    let (len, columns) = qkv.dims2()?;
+    let head_len = columns / 3 / heads;
+    // [rows, 3 x heads x head_len] as [3, heads, rows, head_len].
+    let qkv = qkv.reshape((len, 3, heads, head_len))?;
+    let qkv = qkv.permute((1, 2, 0, 3))?.contiguous()?;
+    let (q, k, v) = (qkv.get(0)?, qkv.get(1)?, qkv.get(2)?);
+    #[expect(clippy::cast_precision_loss, reason = "a few hundred at most")]
+    let scale = 1.0 / (head_len as f64).sqrt();
+    let scores = (q.matmul(&k.transpose(D::Minus2, D::Minus1)?)? * scale)?;
+    let mixed = ops::softmax_last_dim(&scores)?.matmul(&v)?;
+    mixed.transpose(0, 1)?.reshape((len, columns / 3))
+}
