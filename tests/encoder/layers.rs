@@ -288,7 +288,7 @@ fn an_activation_keeps_its_promised_error_over_its_whole_range() {
                     error.abs() / (1.0 + f64::from(v.abs()))
                 })
                 .fold(0.0, f64::max);
-            println!("{isa:?}, {activation:?}: at most {worst:.2e} x (1 + |x|)");
+            eprintln!("{isa:?}, {activation:?}: at most {worst:.2e} x (1 + |x|)");
             assert!(worst <= promised, "{isa:?}, {activation:?}: {worst:.2e}");
         }
     }
