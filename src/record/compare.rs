@@ -15,31 +15,38 @@ pub struct Compared {
     pub different: u64,
     /// Those that are the same within the tolerance only.
     pub near: u64,
+    /// How far apart two values were at most, where they were all that differed.
+    pub greatest: f32,
     /// The first that is not the same, in words.
     pub first: Option<String>,
+    tolerance: f32,
     recorded: Sha256,
     replayed: Sha256,
 }
 
 impl Compared {
-    pub fn new(name: &'static str) -> Self {
+    /// Values that differ by at most `tolerance` are near enough; 0: to the bit.
+    pub fn new(name: &'static str, tolerance: f32) -> Self {
         Self {
             name,
             count: 0,
             different: 0,
             near: 0,
+            greatest: 0.0,
+            tolerance,
             first: None,
             recorded: Sha256::new(),
             replayed: Sha256::new(),
         }
     }
 
-    /// Compares two messages. `near` is asked when they differ; `say` then tells how.
+    /// Compares two messages. When they differ `apart` is asked how far their values are from each other, none if anything
+    /// else differs; `say` then tells how.
     pub fn add(
         &mut self,
         recorded: &[u8],
         replayed: &[u8],
-        near: impl FnOnce() -> bool,
+        apart: impl FnOnce() -> Option<f32>,
         say: impl FnOnce() -> String,
     ) {
         self.count += 1;
@@ -48,7 +55,9 @@ impl Compared {
         if recorded == replayed {
             return;
         }
-        if near() {
+        let apart = apart();
+        self.greatest = self.greatest.max(apart.unwrap_or_default());
+        if self.tolerance > 0.0 && apart.is_some_and(|apart| apart <= self.tolerance) {
             self.near += 1;
             return;
         }
@@ -81,7 +90,8 @@ impl fmt::Display for Compared {
             (0, 0) => write!(f, "{name}: {count}, all identical, sha256 {hash}"),
             (0, near) => write!(
                 f,
-                "{name}: {count}, {near} of them only within the tolerance, sha256 {hash}, recorded {}",
+                "{name}: {count}, {near} of them only within the tolerance, at most {:.1e} apart, sha256 {hash}, recorded {}",
+                self.greatest,
                 &self.recorded_hash()[..16]
             ),
             (different, near) => {
@@ -90,6 +100,13 @@ impl fmt::Display for Compared {
                     "{name}: {count}, {different} DIFFERENT, {near} within the tolerance, sha256 {hash}, recorded {}",
                     &self.recorded_hash()[..16]
                 )?;
+                if self.greatest > 0.0 {
+                    writeln!(
+                        f,
+                        "  values at most {:.1e} apart where nothing else differs",
+                        self.greatest
+                    )?;
+                }
                 let first = self.first.as_deref().unwrap_or_default();
                 write!(f, "  first difference: {first}")
             }

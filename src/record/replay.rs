@@ -66,8 +66,6 @@ pub struct Replay<'a> {
     recorded: &'a mut Recorded,
     mind: Mind,
     player: Player,
-    /// Values that differ by at most this are near enough; 0: to the bit.
-    tolerance: f32,
     /// What fusion does next.
     next: usize,
     /// Chunks that no beat has taken, by frame.
@@ -89,13 +87,12 @@ impl<'a> Replay<'a> {
             recorded,
             mind,
             player,
-            tolerance,
             next: 0,
             waiting: BTreeMap::new(),
             outcomes: Outcomes {
-                steps: Compared::new("steps"),
-                chunks: Compared::new("chunks"),
-                actions: Compared::new("actions"),
+                steps: Compared::new("steps", tolerance),
+                chunks: Compared::new("chunks", tolerance),
+                actions: Compared::new("actions", tolerance),
                 fusion_ended: None,
                 actions_ended: None,
             },
@@ -232,7 +229,7 @@ impl<'a> Replay<'a> {
         self.outcomes.steps.add(
             &message::step(0, then),
             &message::step(0, &now),
-            || false,
+            || None,
             || format!("frame {}: recorded {then:?}, replayed {now:?}", then.seq),
         );
         if now.outcome != Outcome::Ok {
@@ -288,19 +285,18 @@ impl<'a> Replay<'a> {
         let Some(then) = self.recorded.chunks.get(&now.trace.seq) else {
             return;
         };
-        let tolerance = self.tolerance;
         let read = || message::read_chunk(then).unwrap_or_else(|| Chunk::new(0));
-        let near = || {
+        let apart = || {
             let then = read();
             let values = then.steps().iter().zip(now.steps());
-            let alike = values.flat_map(|(a, b)| a.iter().zip(b));
-            (then.begin, then.step, then.dof) == (now.begin, now.step, now.dof)
-                && then.steps().len() == now.steps().len()
-                && is_near(alike, tolerance)
+            let values = values.flat_map(|(a, b)| a.iter().zip(b));
+            let is_alike = (then.begin, then.step, then.dof) == (now.begin, now.step, now.dof)
+                && then.steps().len() == now.steps().len();
+            is_alike.then(|| greatest(values))
         };
         self.outcomes
             .chunks
-            .add(then, &message::chunk(now), near, || {
+            .add(then, &message::chunk(now), apart, || {
                 describe_chunks(&read(), now)
             });
     }
@@ -312,15 +308,15 @@ impl<'a> Replay<'a> {
                 event: *beat,
             })
         };
-        let near = || {
+        let apart = || {
             let mut as_then = *now;
             as_then.action.targets = then.action.targets;
             let values = then.action.targets.iter().zip(&now.action.targets);
-            as_then == *then && is_near(values, self.tolerance)
+            (as_then == *then).then(|| greatest(values))
         };
         self.outcomes
             .actions
-            .add(&bytes(then), &bytes(now), near, || {
+            .add(&bytes(then), &bytes(now), apart, || {
                 let (a, b) = (&then.action, &now.action);
                 format!(
                     "tick {}: recorded {} {:?}, replayed {} {:?}",
@@ -342,9 +338,16 @@ fn outcome(decided: Result<(), StepError>, chunk: &Chunk) -> Outcome {
     }
 }
 
-fn is_near<'a>(values: impl Iterator<Item = (&'a f32, &'a f32)>, tolerance: f32) -> bool {
-    let mut values = values;
-    tolerance > 0.0 && values.all(|(a, b)| (a - b).abs() <= tolerance)
+/// How far two values are apart at most. Not a number where one of them is none, which is within no tolerance.
+fn greatest<'a>(values: impl Iterator<Item = (&'a f32, &'a f32)>) -> f32 {
+    values.fold(0.0, |greatest, (a, b)| {
+        let apart = (a - b).abs();
+        if apart.is_nan() || greatest.is_nan() {
+            f32::NAN
+        } else {
+            apart.max(greatest)
+        }
+    })
 }
 
 fn describe_chunks(then: &Chunk, now: &Chunk) -> String {

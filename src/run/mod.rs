@@ -122,8 +122,9 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     let mut manager = Notify::from_environment()?;
     let folder = ReportFolder::open(&place)?;
     let found = Found::open(config, keeper::given(config, args));
-    let found = found.map_err(|fault| config.locate(fault))?;
-    let resume = found.as_ref().map(Found::resume).unwrap_or_default();
+    let mut found = found.map_err(|fault| config.locate(fault))?;
+    let mut resume = found.as_ref().map(Found::resume).unwrap_or_default();
+    let windows = std::mem::take(&mut resume.windows);
     let mut opened =
         parts::open_resumed(config, args, resume).map_err(|fault| config.locate(fault))?;
     let mut plan = opened.plan(config);
@@ -159,7 +160,7 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     });
 
     let stop = Stop::default();
-    let mut streams = Streams::open(&config.stream).map_err(|fault| config.locate(fault))?;
+    let mut streams = open_streams(config, &windows, found.as_mut())?;
     let mut collector = Collector::new(clock::now(), &config.goals);
     let recorder = opened.take_recorder();
     let mut pipeline =
@@ -203,7 +204,7 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
             streams.tick(now);
             opened.listen();
             if let Some(keeper) = &mut keeper {
-                keep(keeper, now, &collector, &opened);
+                keep(keeper, now, &collector, &opened, &mut streams);
             }
             if looks {
                 watch.look(now);
@@ -292,11 +293,33 @@ fn collect(collector: &mut Collector, streams: &mut Streams, mut keeper: Option<
     });
 }
 
-fn keep(keeper: &mut Keeper, now: MonoTime, collector: &Collector, opened: &parts::Opened) {
+/// Configured streams, which go on with what the state has of them.
+fn open_streams(config: &Config, windows: &[u8], found: Option<&mut Found>) -> Result<Streams> {
+    let opened = match found {
+        Some(found) if !windows.is_empty() => {
+            let resumed = Streams::resume(&config.stream, windows);
+            resumed.map(|(streams, said)| {
+                found.say(said);
+                streams
+            })
+        }
+        _ => Streams::open(&config.stream),
+    };
+    opened.map_err(|fault| config.locate(fault))
+}
+
+fn keep(
+    keeper: &mut Keeper,
+    now: MonoTime,
+    collector: &Collector,
+    opened: &parts::Opened,
+    streams: &mut Streams,
+) {
     if let Some((id, text)) = opened.instructions.last_key_value() {
         keeper.hear(now, *id, text);
     }
-    keeper.turn(now, || lost_samples(collector));
+    let lost = || lost_samples(collector);
+    keeper.turn(now, lost, |out| streams.keep(out));
 }
 
 fn lost_samples(collector: &Collector) -> u64 {

@@ -51,7 +51,7 @@ use counters::SensorCounters;
 pub const DOF_MAX: usize = 16;
 
 /// One reading of a robot's joints or another sensor; fixed size.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reading {
     /// When the values were true (event time), on `CLOCK_MONOTONIC`.
     pub at: MonoTime,

@@ -13,12 +13,14 @@ pub mod id {
     pub const CLOCKS: u32 = 3;
     pub const INSTRUCTION: u32 = 4;
     pub const PROGRESS: u32 = 5;
-    /// Kept for the windows of configured streams.
+    /// Left out where there are none.
     pub const WINDOWS: u32 = 16;
 }
 
-/// Of all sections above.
+/// Of all sections above but the windows.
 const VERSION: u16 = 1;
+/// Of how operators keep their state: another number for each change of one that is kept.
+pub const WINDOWS_VERSION: u16 = 1;
 
 /// BOUND: a longer instruction is in force as any, and is not kept. Twice the longest line that the sources of instructions
 /// take.
@@ -32,6 +34,8 @@ pub struct State {
     pub clocks: ClockMap,
     pub instruction: Words,
     pub progress: Progress,
+    /// Configured streams, as [`Streams::keep`](crate::stream::configured::running::Streams::keep) writes them.
+    pub windows: Vec<u8>,
 }
 
 /// Runs that had this state.
@@ -88,28 +92,36 @@ impl State {
             version: VERSION,
             bytes,
         };
+        let mut sections = vec![
+            section(id::RUNS, self.runs.bytes()),
+            section(
+                id::NUMBERS,
+                numbers(&[self.numbers.last, self.numbers.next]),
+            ),
+            section(id::CLOCKS, {
+                let mut bytes = Vec::new();
+                self.clocks.write(&mut bytes);
+                bytes
+            }),
+            section(id::INSTRUCTION, self.instruction.bytes()),
+            section(id::PROGRESS, {
+                let p = &self.progress;
+                numbers(&[p.frames, p.readings, p.actions, p.journal])
+            }),
+        ];
+        if !self.windows.is_empty() {
+            sections.push(Section {
+                id: id::WINDOWS,
+                version: WINDOWS_VERSION,
+                bytes: self.windows.clone(),
+            });
+        }
         Snapshot {
             graph,
             epoch,
             mono: self.clocks.mono.0,
             utc: self.clocks.utc,
-            sections: vec![
-                section(id::RUNS, self.runs.bytes()),
-                section(
-                    id::NUMBERS,
-                    numbers(&[self.numbers.last, self.numbers.next]),
-                ),
-                section(id::CLOCKS, {
-                    let mut bytes = Vec::new();
-                    self.clocks.write(&mut bytes);
-                    bytes
-                }),
-                section(id::INSTRUCTION, self.instruction.bytes()),
-                section(id::PROGRESS, {
-                    let p = &self.progress;
-                    numbers(&[p.frames, p.readings, p.actions, p.journal])
-                }),
-            ],
+            sections,
         }
     }
 
@@ -135,6 +147,10 @@ impl State {
                 actions,
                 journal,
             },
+            windows: snapshot
+                .section(id::WINDOWS, WINDOWS_VERSION)
+                .unwrap_or_default()
+                .to_vec(),
         };
         clocks.end()?;
         Some(state)

@@ -40,6 +40,8 @@ pub struct Resume {
     pub first_number: u64,
     /// In force from the start, in place of the one that the run is started with.
     pub instruction: Option<InForce>,
+    /// What configured streams had in their windows.
+    pub windows: Vec<u8>,
 }
 
 /// A state that was found and is not yet kept.
@@ -97,7 +99,13 @@ impl Found {
         Resume {
             first_number: self.resumed.first_number(self.lease),
             instruction: self.resumed.state.instruction.in_force.clone(),
+            windows: self.resumed.state.windows.clone(),
         }
+    }
+
+    /// Something else that begins with this state has to say how.
+    pub fn say(&mut self, lines: Vec<String>) {
+        self.resumed.said.extend(lines);
     }
 
     /// Tells what was found, and begins to keep the state: before the first action it is on the disk that this run's
@@ -236,13 +244,21 @@ impl Keeper {
         self.journal(now, now, 0, What::Instruction { id, text });
     }
 
-    /// Takes a snapshot when one is due. `lost_samples`: records of the probes that were lost so far.
-    pub fn turn(&mut self, now: MonoTime, lost_samples: impl FnOnce() -> u64) {
+    /// Takes a snapshot when one is due. `lost_samples`: records of the probes that were lost so far; `windows` appends
+    /// what configured streams have in theirs.
+    pub fn turn(
+        &mut self,
+        now: MonoTime,
+        lost_samples: impl FnOnce() -> u64,
+        windows: impl FnOnce(&mut Vec<u8>),
+    ) {
         if now < self.due {
             return;
         }
         self.due = now + self.found.every;
         self.tell_lost(now, lost_samples());
+        self.state.windows.clear();
+        windows(&mut self.state.windows);
         self.snapshot();
     }
 
@@ -298,6 +314,8 @@ impl Keeper {
     pub fn finish(mut self, now: MonoTime, lost_samples: u64) -> StateReport {
         self.tell_lost(now, lost_samples);
         self.state.runs.ended = true;
+        // The streams have come to their end too, and all windows were given out.
+        self.state.windows.clear();
         self.snapshot();
         let Self {
             found,

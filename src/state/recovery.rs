@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::clocks::{Away, ClockMap};
 use super::config::OnChange;
-use super::content::{InForce, Runs, State};
+use super::content::{InForce, Runs, State, WINDOWS_VERSION, id};
 use super::journal::What;
 use super::pair::Halves;
 use super::segments::Journal;
@@ -36,6 +36,8 @@ pub struct Resumed {
     pub snapshot_age: Option<Nanos>,
     /// Journal entries that were applied to the snapshot.
     pub replayed: u64,
+    /// The machine has not been started anew since the snapshot: its monotonic clock, in which windows lie, goes on.
+    pub same_boot: bool,
 }
 
 /// The run before.
@@ -94,6 +96,14 @@ pub fn recover(folder: &Path, now: &Now<'_>) -> Result<Resumed> {
                 return Err(changed(folder));
             }
             resumed.choose_words(same, state, now);
+            resumed.same_boot = state.clocks.boot.is_same(&now.clocks.boot);
+            resumed.choose_windows(same);
+            if snapshot.has_other(id::WINDOWS, WINDOWS_VERSION) {
+                resumed.said.push(
+                    "streams begin cold: another version of this program kept them in its own way"
+                        .to_owned(),
+                );
+            }
         }
         None => resumed.begin_anew(&journal, !damages.is_empty(), folder),
     }
@@ -237,6 +247,20 @@ impl Resumed {
                 "instruction {} `{}` is not in force any more: this run was started with another",
                 words.id, words.text
             ));
+        }
+    }
+
+    /// Windows lie in the time of their boot, and mean nothing in another graph.
+    fn choose_windows(&mut self, same_graph: bool) {
+        if self.state.windows.is_empty() || same_graph && self.same_boot {
+            return;
+        }
+        self.state.windows.clear();
+        if same_graph {
+            self.said.push(
+                "streams begin cold: the machine was started anew, and the clock that their windows lie in with it"
+                    .to_owned(),
+            );
         }
     }
 

@@ -25,8 +25,8 @@ pub const ENTRY_BYTES: usize = 28;
 pub const FOOTER_BYTES: usize = 16;
 /// Sections are stored as they are.
 const CODEC_PLAIN: u16 = 0;
-/// BOUND: no snapshot is larger. What it holds today is below 9 KiB; the rest is room for windows.
-pub const SNAPSHOT_BYTES_MAX: usize = 256 * 1024;
+/// BOUND: no snapshot is larger. Without windows it is below 9 KiB; the rest is room for them.
+pub const SNAPSHOT_BYTES_MAX: usize = 1024 * 1024;
 /// BOUND: sections of one snapshot.
 const SECTIONS_MAX: usize = 64;
 
@@ -96,6 +96,12 @@ impl Snapshot {
             .iter()
             .find(|s| (s.id, s.version) == (id, version));
         found.map(|section| &*section.bytes)
+    }
+
+    /// Whether there is a section of another version.
+    pub fn has_other(&self, id: u32, version: u16) -> bool {
+        let mut sections = self.sections.iter();
+        sections.any(|s| s.id == id && s.version != version)
     }
 
     /// Puts the snapshot in the place of what `out` held.

@@ -7,7 +7,7 @@ use crate::units::MonoTime;
 /// One record of fixed size, with when it was true and where it came from.
 ///
 /// Elements of a stream are ordered by `(at, source, seq)`; that they arrive in this order is not promised.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Element<T> {
     /// Event time: the instant at which the value was true.
     pub at: MonoTime,

@@ -28,6 +28,9 @@ pub mod window;
 // What several streams said at one instant.
 pub mod align;
 
+// State that outlives its process.
+pub mod kept;
+
 // One description, read from left to right.
 pub mod builder;
 

@@ -13,6 +13,7 @@
 //! Thread: the stream's. Allocates: no. Blocks: no. Locks: no. Syscalls: none.
 
 use crate::stream::element::{END, Element, Event, Origin};
+use crate::stream::kept::kept;
 use crate::units::{MonoTime, Nanos};
 
 /// A rate hint that was wrong this often is not believed any more.
@@ -128,6 +129,11 @@ pub struct SourceTime {
     is_idle: bool,
     counts: SourceTimeCounts,
 }
+
+kept!(impl [] SourceTimeCounts {
+    seen, admitted, duplicates, from_future, too_old, lost, behind_bound, hint_violations,
+});
+kept!(impl [] SourceTime { numbers, latest, last_arrival, bound, is_idle, counts });
 
 impl SourceTime {
     /// The configuration must have passed its check. A source is counted as silent from its first tick on.
@@ -267,6 +273,8 @@ struct Numbers {
     seen: u128,
     lost: u64,
 }
+
+kept!(impl [] Numbers { newest, seen, lost });
 
 impl Numbers {
     /// Takes note of a number; false if it was seen. `is_newer` says that its element lies behind all others: then it is no

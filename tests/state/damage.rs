@@ -42,6 +42,7 @@ pub fn state(run: u64, id: u32) -> State {
             actions: 99,
             journal: 4,
         },
+        windows: (0..200).collect(),
     }
 }
 

@@ -14,6 +14,9 @@ mod recovery;
 // The journal's ring of files.
 mod ring;
 
+// Configured streams.
+mod windows;
+
 // The real program, killed.
 mod killed;
 

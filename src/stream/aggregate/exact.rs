@@ -7,6 +7,9 @@
 //!
 //! Thread: any. Allocates: no. Blocks: no. Locks: no. Syscalls: none.
 
+use crate::state::bytes::Fields;
+use crate::stream::kept::Kept;
+
 /// Bits of a chunk that hold the number; the others hold carries.
 const CHUNK_BITS: usize = 32;
 const CHUNK_MASK: u128 = 0xffff_ffff;
@@ -45,6 +48,36 @@ impl Default for ExactSum {
             infinite: 0,
             minus_infinite: 0,
         }
+    }
+}
+
+/// The chunks in use.
+impl Kept for ExactSum {
+    fn keep(&self, out: &mut Vec<u8>) {
+        self.low.keep(out);
+        self.high.keep(out);
+        let used = self.chunks.get(self.low..=self.high);
+        used.unwrap_or_default().keep(out);
+        self.additions.keep(out);
+        self.not_a_number.keep(out);
+        self.infinite.keep(out);
+        self.minus_infinite.keep(out);
+    }
+
+    fn put_back(&mut self, from: &mut Fields<'_>) -> Option<()> {
+        *self = Self::default();
+        self.low.put_back(from)?;
+        self.high.put_back(from)?;
+        if self.low > CHUNKS || self.high >= CHUNKS {
+            return None;
+        }
+        if let Some(used) = self.chunks.get_mut(self.low..=self.high) {
+            used.put_back(from)?;
+        }
+        self.additions.put_back(from)?;
+        self.not_a_number.put_back(from)?;
+        self.infinite.put_back(from)?;
+        self.minus_infinite.put_back(from)
     }
 }
 

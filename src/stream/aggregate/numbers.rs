@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use crate::stream::aggregate::Aggregate;
 use crate::stream::aggregate::exact::ExactSum;
 use crate::stream::element::Element;
+use crate::stream::kept::kept;
 
 /// How many.
 #[derive(Debug)]
@@ -141,6 +142,8 @@ pub struct Moments {
     sum: ExactSum,
     squares: ExactSum,
 }
+
+kept!(impl [] Moments { count, sum, squares });
 
 impl Variance {
     /// Of these values, as all there are: divides by the count.

@@ -7,8 +7,10 @@
 //!
 //! Thread: any. Allocates: no. Blocks: no. Locks: no. Syscalls: none.
 
+use crate::state::bytes::Fields;
 use crate::stream::aggregate::Aggregate;
 use crate::stream::element::Element;
+use crate::stream::kept::Kept;
 
 /// Leading mantissa bits that tell bins apart: 64 bins for each power of two.
 const SUB_BITS: u32 = 6;
@@ -55,6 +57,39 @@ pub struct Bins<const BINS: usize> {
     count: u64,
     /// The highest bin that is kept, as a bin number; bin `b` is at `b % BINS`.
     top: u32,
+}
+
+/// The bins that are not empty.
+impl<const BINS: usize> Kept for Bins<BINS> {
+    fn keep(&self, out: &mut Vec<u8>) {
+        for side in [&self.positive, &self.negative] {
+            let used = || side.iter().zip(0_u32..).filter(|(count, _)| **count > 0);
+            used().count().keep(out);
+            for (count, slot) in used() {
+                slot.keep(out);
+                count.keep(out);
+            }
+        }
+        self.zero.keep(out);
+        self.count.keep(out);
+        self.top.keep(out);
+    }
+
+    fn put_back(&mut self, from: &mut Fields<'_>) -> Option<()> {
+        for side in [&mut self.positive, &mut self.negative] {
+            side.fill(0);
+            let mut used = 0;
+            used.put_back(from)?;
+            // BOUND: the number of bins.
+            for _ in 0..Some(used).filter(|used| *used <= BINS)? {
+                let slot = usize::try_from(from.u32()?).ok()?;
+                side.get_mut(slot)?.put_back(from)?;
+            }
+        }
+        self.zero.put_back(from)?;
+        self.count.put_back(from)?;
+        self.top.put_back(from)
+    }
 }
 
 /// The bin of a magnitude.

@@ -2,11 +2,13 @@
 //!
 //! Thread: whichever runs the stream. Allocates: no. Blocks: no. Locks: no. Syscalls: none.
 
+use crate::state::bytes::Fields;
 use crate::stream::aggregate::Aggregate;
 use crate::stream::aggregate::ends::{First, Last};
 use crate::stream::aggregate::numbers::{Max, Mean, Min, Sum, Variance};
 use crate::stream::aggregate::quantile::Quantile;
 use crate::stream::element::Element;
+use crate::stream::kept::Kept;
 
 /// What is said of the numbers in a window. None where there is nothing to say: the mean of no numbers.
 ///
@@ -43,6 +45,33 @@ pub enum State {
     Moments(<Variance as Aggregate>::State),
     Bins(<Quantile as Aggregate>::State),
     End(Option<Element<f64>>),
+}
+
+/// Which one it is stands in the configuration.
+impl Kept for State {
+    fn keep(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Count(count) => count.keep(out),
+            Self::Sum(sum) => sum.keep(out),
+            Self::Mean(mean) => mean.keep(out),
+            Self::Extreme(best) => best.keep(out),
+            Self::Moments(moments) => moments.keep(out),
+            Self::Bins(bins) => bins.keep(out),
+            Self::End(end) => end.keep(out),
+        }
+    }
+
+    fn put_back(&mut self, from: &mut Fields<'_>) -> Option<()> {
+        match self {
+            Self::Count(count) => count.put_back(from),
+            Self::Sum(sum) => sum.put_back(from),
+            Self::Mean(mean) => mean.put_back(from),
+            Self::Extreme(best) => best.put_back(from),
+            Self::Moments(moments) => moments.put_back(from),
+            Self::Bins(bins) => bins.put_back(from),
+            Self::End(end) => end.put_back(from),
+        }
+    }
 }
 
 impl Statistic {

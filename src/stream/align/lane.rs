@@ -2,8 +2,10 @@
 //!
 //! Thread: the stream's. Allocates: in `new`. Blocks: no. Locks: no. Syscalls: none.
 
+use crate::state::bytes::Fields;
 use crate::stream::align::choice::{Answer, Between, Choice, Status};
 use crate::stream::element::{Element, Event, Origin};
+use crate::stream::kept::{Kept, kept};
 use crate::units::{MonoTime, Nanos};
 
 /// What became of the elements of a lane.
@@ -29,6 +31,37 @@ pub struct Lane<T> {
     bound: MonoTime,
     is_idle: bool,
     counts: LaneCounts,
+}
+
+kept!(impl [] LaneCounts { pushed, reordered, too_late });
+
+/// What one instant and all after it may need: nobody asks for earlier ones any more.
+impl<T: Copy + Kept> Lane<T> {
+    /// As [`Kept::keep`]. A choice looks back at most to the second element with another stamp at or before its instant.
+    pub(super) fn keep_from(&self, asked: MonoTime, out: &mut Vec<u8>) {
+        let stamp = |index: usize| self.get(index).at;
+        let before = |index: usize| {
+            let at = index.checked_sub(1).map(stamp)?;
+            Some(self.first_after(MonoTime(at.0.saturating_sub(1))))
+        };
+        // The elements of the latest may lie before `asked`, and what goes on beyond it needs the one before.
+        let first = self.first_after(asked);
+        let first = before(first).and_then(before).unwrap_or(0);
+        (self.len - first).keep(out);
+        (first..self.len).for_each(|index| self.get(index).keep(out));
+        self.bound.keep(out);
+        self.is_idle.keep(out);
+        self.counts.keep(out);
+    }
+
+    pub(super) fn put_back(&mut self, from: &mut Fields<'_>) -> Option<()> {
+        self.start = 0;
+        self.len.put_back(from)?;
+        self.ring.get_mut(..self.len)?.put_back(from)?;
+        self.bound.put_back(from)?;
+        self.is_idle.put_back(from)?;
+        self.counts.put_back(from)
+    }
 }
 
 impl<T: Copy + Default> Lane<T> {

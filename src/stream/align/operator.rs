@@ -7,9 +7,11 @@
 
 use std::collections::VecDeque;
 
+use crate::state::bytes::Fields;
 use crate::stream::align::choice::{Answer, Between, Choice, Status};
 use crate::stream::align::lane::Lane;
 use crate::stream::element::{Element, Event};
+use crate::stream::kept::{Kept, kept};
 use crate::stream::operator::Operator;
 use crate::units::{MonoTime, Nanos};
 
@@ -83,6 +85,35 @@ pub struct Align<P, T, const N: usize> {
     /// The bound that was given out.
     given: MonoTime,
     counts: AlignCounts,
+}
+
+kept!(impl [] AlignCounts { taken, given, skipped, late, at_deadline, without_room });
+
+impl<P: Default + Kept, T: Copy + Kept, const N: usize> Kept for Align<P, T, N> {
+    fn keep(&self, out: &mut Vec<u8>) {
+        // Who waits asks first; who comes later lies at or behind what was given.
+        let first = self.pending.front().map(|first| first.at);
+        let asked = first.map_or(self.given, |first| first.min(self.given));
+        for (lane, _) in &self.lanes {
+            lane.keep_from(asked, out);
+        }
+        self.pending.keep(out);
+        self.now.keep(out);
+        self.primary.keep(out);
+        self.given.keep(out);
+        self.counts.keep(out);
+    }
+
+    fn put_back(&mut self, from: &mut Fields<'_>) -> Option<()> {
+        for (lane, _) in &mut self.lanes {
+            lane.put_back(from)?;
+        }
+        self.pending.put_back(from)?;
+        self.now.put_back(from)?;
+        self.primary.put_back(from)?;
+        self.given.put_back(from)?;
+        self.counts.put_back(from)
+    }
 }
 
 impl<P: Clone, T: Clone, const N: usize> Clone for Align<P, T, N> {

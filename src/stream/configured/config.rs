@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize as _;
 use serde::de::{Deserializer, Error as _};
 
+use crate::state::recovery::hash;
 use crate::stream::aggregate::statistic::Statistic;
 use crate::stream::configured::condition::Condition;
 use crate::stream::configured::port::Port;
@@ -141,6 +142,15 @@ impl TryFrom<Written> for StreamConfig {
 }
 
 impl StreamConfig {
+    /// Of everything that its state depends on: not of where its results go.
+    pub fn fingerprint(&self) -> u64 {
+        let meaning = Self {
+            out: None,
+            ..self.clone()
+        };
+        hash(&format!("{meaning:?}"))
+    }
+
     /// In words: `mean of speed of sensor-0 when policy.confidence > 0.5`.
     pub fn describe(&self) -> String {
         let mut words = format!(

@@ -153,7 +153,7 @@ impl Trial {
         Ok(Self {
             port: config.from,
             others,
-            stream: OneStream::open(&config)?,
+            stream: OneStream::open(&config, false)?,
             interval: Nanos::from_secs_f64(1.0 / rate).max(Nanos(1)),
             now: begin,
             next_turn: begin + TURN,

@@ -3,19 +3,21 @@
 //! Thread: main, between two looks at the probes. Allocates: when built. Blocks: in writes to its file. Locks: no.
 
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
 
 use crate::error::{Fault, Kind, Result};
+use crate::state::bytes::Fields;
+use crate::state::snapshot::SNAPSHOT_BYTES_MAX;
 use crate::stream::aggregate::statistic::Statistic;
 use crate::stream::align::choice::Choice;
 use crate::stream::align::operator::{Align, LaneConfig, Told};
-use crate::stream::builder::{Running, Stream};
 use crate::stream::configured::condition::Condition;
 use crate::stream::configured::config::{FOREIGN_MAX, StreamConfig};
 use crate::stream::configured::port::{Port, Row};
 use crate::stream::configured::tap::Tap;
 use crate::stream::element::{Element, Event, Side};
-use crate::stream::operator::{Input, Operator as _, Then};
+use crate::stream::kept::{Kept, kept};
+use crate::stream::operator::Operator as _;
 use crate::stream::time::{SourceTime, SourceTimeConfig};
 use crate::stream::window::{Window, Windows};
 use crate::telemetry::record::Record;
@@ -24,6 +26,12 @@ use crate::units::MonoTime;
 /// Values that one element of another port keeps company with.
 // BOUND: 1000 Hz of policy for the longest sensible wait.
 const FOREIGN_KEPT: usize = 1024;
+
+/// Of one stream, in a snapshot.
+// BOUND: some thousand panes or elements; a larger state would take longer to write than windows are worth.
+const STREAM_BYTES_MAX: usize = 256 * 1024;
+/// Of all of them, with room for the rest of the snapshot.
+const KEPT_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX * 3 / 4;
 
 /// All streams of a configuration.
 #[derive(Debug, Default)]
@@ -35,10 +43,46 @@ pub struct Streams {
 impl Streams {
     /// Takes all memory and opens the files.
     pub fn open(configs: &[StreamConfig]) -> Result<Self> {
+        let streams = configs.iter().map(|config| OneStream::open(config, false));
         Ok(Self {
             tap: Tap::default(),
-            streams: configs.iter().map(OneStream::open).collect::<Result<_>>()?,
+            streams: streams.collect::<Result<_>>()?,
         })
+    }
+
+    /// The same, and goes on with what [`Streams::keep`] has kept; a stream that has changed begins cold. A line for each
+    /// stream that says which.
+    ///
+    /// # Errors
+    /// As [`Streams::open`].
+    pub fn resume(configs: &[StreamConfig], kept: &[u8]) -> Result<(Self, Vec<String>)> {
+        let mut streams = Self::default();
+        let kept = streams
+            .read_kept(&mut Fields::new(kept))
+            .unwrap_or_default();
+        let mut said = Vec::new();
+        for config in configs {
+            let fingerprint = config.fingerprint();
+            let found = kept.iter().find(|(of, _)| *of == fingerprint);
+            let (stream, how) = match found {
+                None => (None, "begins cold: it is not as it was"),
+                Some((_, [])) => (None, "begins cold: its windows were too large to be kept"),
+                Some((_, bytes)) => match OneStream::open(config, true)?.resume(bytes) {
+                    Some((stream, true)) => (Some(stream), "goes on with what was in its windows"),
+                    Some((stream, false)) => (
+                        Some(stream),
+                        "goes on, and its file lacks what was said before",
+                    ),
+                    None => (None, "begins cold: what was kept of it cannot be read"),
+                },
+            };
+            said.push(format!("stream `{}` {how}", config.name));
+            streams.streams.push(match stream {
+                Some(stream) => stream,
+                None => OneStream::open(config, false)?,
+            });
+        }
+        Ok((streams, said))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -71,6 +115,47 @@ impl Streams {
         }
     }
 
+    /// Appends the state of all, and brings what was said so far into the files.
+    pub fn keep(&mut self, out: &mut Vec<u8>) {
+        if self.streams.is_empty() {
+            return;
+        }
+        self.tap.keep(out);
+        self.streams.len().keep(out);
+        for stream in &mut self.streams {
+            stream.core.results.flush();
+            stream.config.fingerprint().keep(out);
+            let at = out.len();
+            0_usize.keep(out);
+            let begin = out.len();
+            stream.keep(out);
+            let len = out.len() - begin;
+            if len > STREAM_BYTES_MAX || out.len() > KEPT_BYTES_MAX {
+                // Nothing of it: a stream without its state begins cold.
+                out.truncate(begin);
+            } else {
+                out[at..begin].copy_from_slice(&(len as u64).to_le_bytes());
+            }
+        }
+    }
+
+    /// The streams' states, by their fingerprints.
+    fn read_kept<'a>(&mut self, from: &mut Fields<'a>) -> Option<Vec<(u64, &'a [u8])>> {
+        let mut tap = Tap::default();
+        tap.put_back(from)?;
+        let mut count = 0_usize;
+        count.put_back(from)?;
+        let mut kept = Vec::new();
+        // BOUND: the bytes; each stream takes at least 16.
+        for _ in 0..count {
+            let fingerprint = from.u64()?;
+            let len = usize::try_from(from.u64()?).ok()?;
+            kept.push((fingerprint, from.bytes(len)?));
+        }
+        self.tap = tap;
+        Some(kept)
+    }
+
     /// Name, description and summary of each.
     pub fn summaries(&self) -> impl Iterator<Item = (&StreamConfig, Summary)> {
         self.streams
@@ -99,8 +184,12 @@ pub struct Summary {
     pub unwritten: u64,
 }
 
+kept!(impl [] Summary {
+    elements, put_aside, kept, late, results, last, least, greatest, unwritten,
+});
+
 type OfOne = fn(&f64) -> usize;
-type Aggregated = Running<Then<Input<f64>, Windows<f64, Statistic, OfOne>>>;
+type Aggregated = Windows<f64, Statistic, OfOne>;
 
 /// One stream: admitted, filtered, joined with values of other ports, filtered again, and aggregated.
 #[derive(Debug)]
@@ -110,7 +199,7 @@ pub(super) struct OneStream {
     /// Conditions on its own fields.
     own: Vec<Condition>,
     /// Conditions on fields of other ports, one for each lane.
-    foreign: Vec<Foreign>,
+    foreign: Box<[Foreign]>,
     core: Core,
     elements: u64,
 }
@@ -134,8 +223,14 @@ struct Core {
     kept: u64,
 }
 
+kept!(impl [] OneStream { time, foreign, core, elements });
+kept!(impl [] Foreign { time });
+kept!(impl [] Core { align, windows, results, kept });
+kept!(impl [] Results { summary, written });
+
 impl OneStream {
-    pub(super) fn open(config: &StreamConfig) -> Result<Self> {
+    /// `keeps_file`: what stands in its file stays there.
+    pub(super) fn open(config: &StreamConfig, keeps_file: bool) -> Result<Self> {
         let (conditions, own): (Vec<_>, Vec<_>) =
             config.when.iter().cloned().partition(|c| c.of.is_some());
         let foreign = conditions
@@ -156,10 +251,19 @@ impl OneStream {
             time: SourceTime::new(config.time.clone()),
             own,
             foreign,
-            core: Core::open(config, conditions)?,
+            core: Core::open(config, conditions, keeps_file)?,
             elements: 0,
             config: config.clone(),
         })
+    }
+
+    /// Goes on with what was kept; false beside it if its file is shorter than it was.
+    fn resume(mut self, kept: &[u8]) -> Option<(Self, bool)> {
+        let mut from = Fields::new(kept);
+        self.put_back(&mut from)?;
+        from.end()?;
+        let is_whole = self.core.results.go_on();
+        Some((self, is_whole))
     }
 
     pub(super) fn take(&mut self, port: Port, element: &Element<Row>) {
@@ -238,7 +342,7 @@ impl OneStream {
 }
 
 impl Core {
-    fn open(config: &StreamConfig, conditions: Vec<Condition>) -> Result<Self> {
+    fn open(config: &StreamConfig, conditions: Vec<Condition>, keeps_file: bool) -> Result<Self> {
         let lanes = std::array::from_fn(|lane| LaneConfig {
             chain: if lane < conditions.len() {
                 vec![Choice::Hold {
@@ -257,8 +361,8 @@ impl Core {
         Ok(Self {
             align: Align::new(lanes, FOREIGN_KEPT, config.wait),
             conditions,
-            windows: Stream::input().then(windows).start(),
-            results: Results::open(config)?,
+            windows,
+            results: Results::open(config, keeps_file)?,
             kept: 0,
         })
     }
@@ -283,7 +387,9 @@ impl Core {
                 }
                 *kept += 1;
             }
-            windows.push(event.map(|set| set.primary), |given| results.take(given));
+            windows.push(event.map(|set| set.primary), &mut |given| {
+                results.take(given);
+            });
         });
     }
 }
@@ -294,12 +400,16 @@ struct Results {
     name: String,
     summary: Summary,
     file: Option<BufWriter<File>>,
+    /// Bytes given to the file.
+    written: u64,
 }
 
 impl Results {
-    fn open(config: &StreamConfig) -> Result<Self> {
+    fn open(config: &StreamConfig, keeps_file: bool) -> Result<Self> {
         let open = |path: &std::path::PathBuf| {
-            File::create(path).map(BufWriter::new).map_err(|e| {
+            let mut options = File::options();
+            options.create(true).write(true).truncate(!keeps_file);
+            options.open(path).map(BufWriter::new).map_err(|e| {
                 Fault::from_io(
                     format!(
                         "the results of stream `{}` cannot be written to {}",
@@ -315,6 +425,7 @@ impl Results {
         Ok(Self {
             name: config.name.clone(),
             summary: Summary::default(),
+            written: 0,
             file: config.out.as_ref().map(open).transpose()?,
         })
     }
@@ -346,9 +457,29 @@ impl Results {
             "is_final": window.is_final,
             "value": window.result,
         });
-        if writeln!(file, "{line}").is_err() {
-            summary.unwritten += 1;
+        let line = format!("{line}\n");
+        match file.write_all(line.as_bytes()) {
+            Ok(()) => self.written += line.len() as u64,
+            Err(_) => summary.unwritten += 1,
         }
+    }
+
+    /// Takes out of the file what was said after the state was kept: it will be said again. False if the file is shorter.
+    fn go_on(&mut self) -> bool {
+        let Some(file) = &mut self.file else {
+            return true;
+        };
+        let file = file.get_mut();
+        let Ok(len) = file.seek(SeekFrom::End(0)) else {
+            // A pipe has nothing that could be taken back.
+            return true;
+        };
+        let begin = self.written.min(len);
+        let cut = file.set_len(begin);
+        let is_there = cut.and_then(|()| file.seek(SeekFrom::Start(begin))).is_ok();
+        let is_whole = is_there && begin == self.written;
+        self.written = begin;
+        is_whole
     }
 
     fn flush(&mut self) {

@@ -6,6 +6,7 @@ use crate::policy::Phase;
 use crate::sensor::{DOF_MAX, Reading};
 use crate::stream::configured::port::{AGE, Port, Row, SPEED};
 use crate::stream::element::{Element, Origin};
+use crate::stream::kept::kept;
 use crate::telemetry::record::Record;
 use crate::telemetry::trace::Mark;
 use crate::units::{MonoTime, Nanos};
@@ -22,6 +23,9 @@ pub struct Tap {
     /// Elements that each port has given: the numbers of those that have none of their own.
     given: u64,
 }
+
+kept!(impl [] Reading { at, arrived, seq, source_index, len, values });
+kept!(impl [] Tap { before, given });
 
 impl Default for Tap {
     fn default() -> Self {

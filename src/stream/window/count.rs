@@ -8,6 +8,7 @@
 
 use crate::stream::aggregate::Aggregate;
 use crate::stream::element::{Element, Event, Side};
+use crate::stream::kept::{Kept, kept};
 use crate::stream::operator::Operator;
 use crate::stream::window::config::WindowConfig;
 use crate::stream::window::pane::{Pane, PaneRing};
@@ -32,6 +33,8 @@ pub struct CountWindows<T, A: Aggregate, K> {
     out: Out,
     value: std::marker::PhantomData<fn(T)>,
 }
+
+kept!(impl [T, A: Aggregate<State: Kept>, K] CountWindows<T, A, K> { rings, seen, out });
 
 impl<T, A: Aggregate<In = T>, K> CountWindows<T, A, K> {
     /// `config` was checked.

@@ -17,8 +17,10 @@
 //! Thread: whichever runs the stream. Allocates: when built. Blocks: no. Locks: no. Syscalls: none.
 
 use crate::error::Result;
+use crate::state::bytes::Fields;
 use crate::stream::aggregate::Aggregate;
 use crate::stream::element::{Element, Event, Origin, Side};
+use crate::stream::kept::{Kept, kept};
 use crate::stream::operator::Operator;
 use crate::stream::window::config::{Kind, WindowConfig};
 use crate::stream::window::count::CountWindows;
@@ -46,7 +48,7 @@ pub mod session;
 pub mod trailing;
 
 /// What is said of one window of one key. As an element its time is the last instant of the window.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Window<R> {
     pub key: u32,
     pub start: MonoTime,
@@ -65,6 +67,10 @@ pub struct Window<R> {
     pub is_final: bool,
     pub result: R,
 }
+
+kept!(impl [R: Kept] Window<R> {
+    key, start, end, count, min_at, max_at, filled, revision, is_final, result,
+});
 
 /// What became of the elements that came: `elements` is the sum of all after it but `parked` and `results`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +95,10 @@ pub struct Counts {
     pub results: u64,
 }
 
+kept!(impl [] Counts {
+    elements, admitted, late, without_place, in_gap, no_room, impossible, parked, results,
+});
+
 /// What a window operator gives: results to the left, late elements to the right.
 pub type Given<T, R> = Side<Event<Window<R>>, Event<T>>;
 
@@ -111,6 +121,8 @@ struct Out {
     /// No result that is still to come lies before this.
     bound: MonoTime,
 }
+
+kept!(impl [] Out { counts, reached, bound });
 
 impl Out {
     fn new() -> Self {
@@ -175,6 +187,30 @@ pub enum Windows<T, A: Aggregate, K, P = fn(&T) -> bool> {
     Count(CountWindows<T, A, K>),
     Session(Sessions<T, A, K>),
     Trailing(Trailing<T, A, K, P>),
+}
+
+impl<T, A, K, P> Kept for Windows<T, A, K, P>
+where
+    T: Copy + Default + Kept,
+    A: Aggregate<In = T, State: Kept, Out: Default + Kept>,
+{
+    fn keep(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Time(windows) => windows.keep(out),
+            Self::Count(windows) => windows.keep(out),
+            Self::Session(windows) => windows.keep(out),
+            Self::Trailing(windows) => windows.keep(out),
+        }
+    }
+
+    fn put_back(&mut self, from: &mut Fields<'_>) -> Option<()> {
+        match self {
+            Self::Time(windows) => windows.put_back(from),
+            Self::Count(windows) => windows.put_back(from),
+            Self::Session(windows) => windows.put_back(from),
+            Self::Trailing(windows) => windows.put_back(from),
+        }
+    }
 }
 
 impl<T: Copy, A, K> Windows<T, A, K>

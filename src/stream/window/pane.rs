@@ -6,8 +6,10 @@
 //!
 //! Thread: whichever runs the stream. Allocates: when built. Blocks: no. Locks: no. Syscalls: none.
 
+use crate::state::bytes::Fields;
 use crate::stream::aggregate::Aggregate;
 use crate::stream::element::{Element, Origin};
+use crate::stream::kept::{Kept, kept};
 use crate::units::MonoTime;
 
 /// Windows of at most so many panes are put together pane by pane.
@@ -24,6 +26,8 @@ pub struct Pane<S> {
     pub arrived: MonoTime,
     pub state: S,
 }
+
+kept!(impl [S: Kept] Pane<S> { count, filled, min_at, max_at, arrived, state });
 
 impl<S: Clone> Pane<S> {
     pub fn empty(state: S) -> Self {
@@ -218,6 +222,49 @@ impl<S: Clone> PaneRing<S> {
                 }
             }
         }
+    }
+}
+
+/// The panes that have elements in them. What pairs of them come to is found out anew.
+impl<S: Clone + Kept> Kept for PaneRing<S> {
+    fn keep(&self, out: &mut Vec<u8>) {
+        self.used.keep(out);
+        let Some((first, last)) = self.used else {
+            return;
+        };
+        for number in first..=last {
+            let pane = &self.panes[self.slot(number)];
+            (pane.count > 0).keep(out);
+            if pane.count > 0 {
+                pane.keep(out);
+            }
+        }
+    }
+
+    fn put_back(&mut self, from: &mut Fields<'_>) -> Option<()> {
+        self.used.put_back(from)?;
+        self.panes
+            .iter_mut()
+            .for_each(|pane| pane.clear(&self.nothing));
+        if let Some(tree) = &mut self.tree {
+            tree.stale.fill(true);
+        }
+        let Some((first, last)) = self.used else {
+            return Some(());
+        };
+        let span = usize::try_from(last.checked_sub(first)?).ok()?;
+        if span >= self.panes.len() {
+            return None;
+        }
+        for number in first..=last {
+            let mut is_used = false;
+            is_used.put_back(from)?;
+            if is_used {
+                let slot = self.slot(number);
+                self.panes[slot].put_back(from)?;
+            }
+        }
+        Some(())
     }
 }
 

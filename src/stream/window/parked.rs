@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::stream::element::Element;
+use crate::stream::kept::{Kept, kept};
 
 /// Elements with their key, at most so many.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Parked<T> {
     elements: VecDeque<(usize, Element<T>)>,
     capacity: usize,
 }
+
+kept!(impl [T: Kept + Default] Parked<T> { elements });
 
 /// A copy has the same room: a queue's own would have only what it needs just now.
 impl<T: Clone> Clone for Parked<T> {

@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use crate::stream::aggregate::Aggregate;
 use crate::stream::element::{Element, Event, Side};
+use crate::stream::kept::{Kept, kept};
 use crate::stream::operator::Operator;
 use crate::stream::window::config::{Emission, WindowConfig};
 use crate::stream::window::pane::Pane;
@@ -46,6 +47,9 @@ struct Session<S> {
     /// How often something was said of it.
     times: u32,
 }
+
+kept!(impl [S: Kept] Session<S> { elements, is_new, times });
+kept!(impl [T, A: Aggregate<State: Kept>, K] Sessions<T, A, K> { sessions, next_over, out });
 
 impl<S: Clone> Session<S> {
     fn is_open(&self) -> bool {

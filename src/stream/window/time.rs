@@ -7,6 +7,7 @@
 
 use crate::stream::aggregate::Aggregate;
 use crate::stream::element::{Element, Event, Side};
+use crate::stream::kept::{Kept, kept};
 use crate::stream::operator::Operator;
 use crate::stream::window::config::{Emission, Empty, LateRule, WindowConfig};
 use crate::stream::window::pane::{Pane, PaneRing};
@@ -116,6 +117,12 @@ struct Silent<R> {
     windows: Option<u32>,
     last: Option<R>,
 }
+
+kept!(impl [] Said { window, times, count });
+kept!(impl [R: Kept + Default] Silent<R> { windows, last });
+kept!(impl [T: Kept + Default, A: Aggregate<State: Kept, Out: Kept + Default>, K] TimeWindows<T, A, K> {
+    rings, said, silent, parked, oldest, quiet_until, out,
+});
 
 impl<T: Copy, A: Aggregate<In = T>, K> TimeWindows<T, A, K> {
     /// `config` was checked.

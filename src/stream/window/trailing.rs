@@ -12,8 +12,10 @@
 
 use std::collections::VecDeque;
 
+use crate::state::bytes::Fields;
 use crate::stream::aggregate::Aggregate;
 use crate::stream::element::{Element, Event, Origin, Side};
+use crate::stream::kept::Kept;
 use crate::stream::operator::Operator;
 use crate::stream::window::config::WindowConfig;
 use crate::stream::window::{Counts, Given, Out, Window, is_possible};
@@ -151,17 +153,22 @@ impl<T: Copy, S: Clone> Track<T, S> {
         }
         if self.leaving.is_empty() {
             // BOUND: the capacity. All that entered change stacks, the last first.
-            let mut behind = aggregate.empty();
-            for (element, _) in self.elements.range(..self.entered).rev() {
-                let mut one = aggregate.empty();
-                aggregate.add(&mut one, element);
-                aggregate.merge(&mut one, &behind);
-                self.leaving.push(one.clone());
-                behind = one;
-            }
+            self.stack(self.entered, aggregate);
             self.coming = aggregate.empty();
         }
         self.leaving.pop();
+    }
+
+    /// Puts the first elements on the stack that is left from.
+    fn stack<A: Aggregate<In = T, State = S>>(&mut self, count: usize, aggregate: &A) {
+        let mut behind = aggregate.empty();
+        for (element, _) in self.elements.range(..count).rev() {
+            let mut one = aggregate.empty();
+            aggregate.add(&mut one, element);
+            aggregate.merge(&mut one, &behind);
+            self.leaving.push(one.clone());
+            behind = one;
+        }
     }
 
     /// What the elements that entered come to.
@@ -174,6 +181,45 @@ impl<T: Copy, S: Clone> Track<T, S> {
                 aggregate.result(&self.gathered)
             }
         }
+    }
+}
+
+/// The stack that is left from is not written down but made anew from its elements.
+impl<T, A, K, P> Kept for Trailing<T, A, K, P>
+where
+    T: Copy + Default + Kept,
+    A: Aggregate<In = T, State: Kept>,
+{
+    fn keep(&self, out: &mut Vec<u8>) {
+        for track in &self.tracks {
+            track.elements.keep(out);
+            track.entered.keep(out);
+            track.pending.keep(out);
+            track.filled.keep(out);
+            track.leaving.len().keep(out);
+            track.coming.keep(out);
+        }
+        self.next_due.keep(out);
+        self.out.keep(out);
+    }
+
+    fn put_back(&mut self, from: &mut Fields<'_>) -> Option<()> {
+        for track in &mut self.tracks {
+            let mut leaving = 0;
+            track.elements.put_back(from)?;
+            track.entered.put_back(from)?;
+            track.pending.put_back(from)?;
+            track.filled.put_back(from)?;
+            leaving.put_back(from)?;
+            track.coming.put_back(from)?;
+            if track.entered > track.elements.len() || leaving > track.entered {
+                return None;
+            }
+            track.leaving.clear();
+            track.stack(leaving, &self.aggregate);
+        }
+        self.next_due.put_back(from)?;
+        self.out.put_back(from)
     }
 }
 
