@@ -11,7 +11,7 @@ use reflexarc::features::efficientnet_lite0::{
     Backend, Classifier, EfficientNetLite0, INPUT_LEN, SHAPE, pool, spec,
 };
 use reflexarc::inference::kernels::Isa;
-use reflexarc::inference::plan::Input;
+use reflexarc::inference::plan::{Input, Precision};
 use reflexarc::inference::reference::Reference;
 use reflexarc::language::{self, MiniLm, minilm};
 use reflexarc::models::{self, Group};
@@ -106,7 +106,7 @@ fn sentences(bench: &mut Bench) {
         };
         let mut encoders: Vec<(Isa, MiniLm)> = Isa::available()
             .map(|isa| {
-                let encoder = MiniLm::load_for(&folder, isa);
+                let encoder = MiniLm::load_for(&folder, isa, Precision::F32);
                 (isa, encoder.unwrap_or_else(|fault| panic!("{fault}")))
             })
             .collect();

@@ -21,6 +21,10 @@ pub type Weights = Arc<[f32]>;
 pub struct Value(usize);
 
 impl Value {
+    pub(super) fn of(index: usize) -> Self {
+        Self(index)
+    }
+
     pub(super) fn index(self) -> usize {
         self.0
     }

@@ -8,13 +8,14 @@
 use crate::clock;
 use crate::console;
 use crate::error::{Fault, Kind, Result};
+use crate::inference::kernels::Isa;
 use crate::language::minilm::Encoded;
 use crate::language::sources::lines::Line;
 use crate::language::sources::script::{self, Timed};
 use crate::language::sources::socket::Socket;
 use crate::language::sources::stdin::Stdin;
 use crate::language::sources::{LanguageConfig, wait_readable};
-use crate::language::{Instruction, MiniLm, keep_candle_on_this_thread};
+use crate::language::{Instruction, MiniLm};
 use crate::link::{EveryWriter, NewestWriter};
 use crate::models;
 use crate::rt::stop::Stop;
@@ -74,8 +75,8 @@ impl Language {
     /// Those of [`MiniLm::load`], [`script::load`] and [`Socket::open`]; [`Kind::Usage`] if the first
     /// instruction is empty.
     pub fn open(config: &LanguageConfig, initial: Option<String>) -> Result<Self> {
-        keep_candle_on_this_thread();
-        let encoder = MiniLm::load(&models::path(models::TEXT_ENCODER))?;
+        let folder = models::path(models::TEXT_ENCODER);
+        let encoder = MiniLm::load_for(&folder, Isa::best(), config.precision)?;
         Self::with_encoder(encoder, config, initial)
     }
 
@@ -150,7 +151,6 @@ impl Language {
 
     /// Runs until `stop` is asked for, also when every source has ended. Times of the script count from now.
     pub fn run(mut self, mut out: NewestWriter<Instruction>, stop: &Stop) -> LanguageTotals {
-        keep_candle_on_this_thread();
         let start = clock::now();
         if let Some(text) = self.initial.take() {
             self.tell("the first instruction", line_of(text, start), &mut out);

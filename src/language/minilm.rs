@@ -15,7 +15,7 @@ use super::EMBEDDING_LEN;
 use crate::error::{Fault, Kind, Result};
 use crate::inference::kernels::Isa;
 use crate::inference::network::{Activation, Linear, Network, Norm, Weights};
-use crate::inference::plan::{Input, Limits, Plan};
+use crate::inference::plan::{Input, Limits, Plan, Precision};
 use crate::inference::tensors::{TensorFile, Tensors};
 
 const LAYERS: usize = 6;
@@ -73,16 +73,16 @@ impl MiniLm {
     /// # Errors
     /// [`Kind::Model`] if a file is missing or damaged, or a tensor is missing or has another shape or type.
     pub fn load(dir: &Path) -> Result<Self> {
-        Self::load_for(dir, Isa::best())
+        Self::load_for(dir, Isa::best(), Precision::F32)
     }
 
-    /// As [`load`](Self::load), for an instruction set of one's choice.
-    pub fn load_for(dir: &Path, isa: Isa) -> Result<Self> {
+    /// As [`load`](Self::load), for an instruction set and a precision of one's choice.
+    pub fn load_for(dir: &Path, isa: Isa, precision: Precision) -> Result<Self> {
         let tokenizer = load_tokenizer(&dir.join("tokenizer.json"))?;
         Ok(Self {
             unknown: tokenizer.token_to_id(UNKNOWN).unwrap_or(u32::MAX),
             tokenizer: Arc::new(tokenizer),
-            plan: Plan::new(&network(dir)?, isa, LIMITS),
+            plan: Plan::new(&network(dir)?, isa, precision, LIMITS),
         })
     }
 

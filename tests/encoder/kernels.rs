@@ -7,7 +7,7 @@ use reflexarc::inference::kernels::Isa;
 use reflexarc::inference::kernels::depthwise::{self, Plane};
 use reflexarc::inference::kernels::pack::{DepthwiseFilters, Packed, Walk};
 use reflexarc::inference::kernels::pointwise::{
-    self, Activation, Input, Output, Runs, STEM_STEP, Step,
+    self, Activation, Input, Output, Precision, Runs, STEM_STEP, Step,
 };
 
 use crate::seeded::Seeded;
@@ -182,6 +182,7 @@ fn check_pointwise(isa: Isa, case: &Pointwise, random: &mut Seeded, seed: u64) {
             },
             &mut Output {
                 values: &mut output,
+                precision: Precision::F32,
                 start: case.shift + part[0].first_block * case.block_stride,
                 pixel_stride: case.pixel_stride,
                 block_stride: case.block_stride,
@@ -328,6 +329,7 @@ fn a_slice_that_is_one_value_short_is_refused() {
                     },
                     &mut Output {
                         values: &mut vec![0.0; output],
+                        precision: Precision::F32,
                         start: case.shift,
                         pixel_stride: case.pixel_stride,
                         block_stride: case.block_stride,
@@ -366,6 +368,7 @@ fn strides_that_do_not_fit_a_machine_word_are_refused() {
                 },
                 &mut Output {
                     values: &mut vec![0.0; 3 * lanes],
+                    precision: Precision::F32,
                     start: 0,
                     pixel_stride,
                     block_stride: 0,

@@ -3,10 +3,13 @@
 
 use reflexarc::inference::kernels::Isa;
 use reflexarc::inference::kernels::attention::{Attention, Part};
+use reflexarc::inference::kernels::bf16;
 use reflexarc::inference::kernels::layer_norm::{self, Norm};
 use reflexarc::inference::kernels::pack::{Packed, Walk};
-use reflexarc::inference::kernels::pointwise::{self, Activation, Input, Output, Runs, Step};
-use reflexarc::inference::kernels::softmax::{self, Shape};
+use reflexarc::inference::kernels::pointwise::{
+    self, Activation, Input, Output, Precision, Runs, Step,
+};
+use reflexarc::inference::kernels::softmax::{self, Rounded, Shape};
 
 use crate::kernels::{activated, refuses};
 use crate::seeded::Seeded;
@@ -55,6 +58,169 @@ impl Blocked {
     fn get(&self, row: usize, column: usize) -> f64 {
         f64::from(self.values[self.at(row, column)])
     }
+
+    /// Rounds all values to bf16, and gives them as words of two, with the same pitch.
+    fn round(&mut self) -> Vec<f32> {
+        for value in &mut self.values {
+            *value = rounded(*value);
+        }
+        let mut words = vec![UNTOUCHED; self.values.len()];
+        for (index, block) in self.values.chunks(self.pitch).enumerate() {
+            let to = &mut words[index / 2 * self.pitch..];
+            for (row, values) in block.chunks_exact(self.lanes).enumerate() {
+                let half = row * self.lanes + index % 2 * self.lanes / 2;
+                for (pair, word) in values.as_chunks::<2>().0.iter().zip(&mut to[half..]) {
+                    *word = bf16::word(*pair);
+                }
+            }
+        }
+        words
+    }
+}
+
+/// The nearest bf16.
+fn rounded(value: f32) -> f32 {
+    f32::from_bits(u32::from(bf16::round(value)) << 16)
+}
+
+/// What a tensor of words of bf16 holds.
+fn number(like: &Blocked, words: &[f32], row: usize, column: usize) -> f32 {
+    let lanes = like.lanes;
+    let at = column / (2 * lanes) * like.pitch + row * lanes + column % (2 * lanes) / 2;
+    bf16::numbers(words[at])[column % 2]
+}
+
+/// The same in both precisions.
+fn check_rounded(like: &Blocked, rows: usize, columns: usize, values: &[f32], words: &[f32]) {
+    for row in 0..rows {
+        for column in 0..columns {
+            let found = number(like, words, row, column);
+            assert_eq!(found, rounded(values[like.at(row, column)]));
+        }
+    }
+}
+
+#[test]
+fn a_number_is_rounded_to_the_nearest_bf16_and_from_the_middle_to_the_even_one() {
+    for (value, expected) in [
+        (1.0, 0x3f80),
+        (f32::from_bits(0x3f80_7fff), 0x3f80),
+        (f32::from_bits(0x3f80_8000), 0x3f80),
+        (f32::from_bits(0x3f80_8001), 0x3f81),
+        (f32::from_bits(0x3f81_8000), 0x3f82),
+        (-0.0, 0x8000),
+        (f32::MAX, 0x7f80),
+        (f32::NEG_INFINITY, 0xff80),
+        (f32::NAN, 0x7fc0),
+        (-f32::NAN, 0xffc0),
+        (f32::from_bits(0x7fff_ffff), 0x7fff),
+    ] {
+        assert_eq!(bf16::round(value), expected, "{value}");
+        // Through a layer norm of one column, which gives its shift: 0 + shift, so no -0.
+        for isa in Isa::available().filter(|_| value != 0.0) {
+            let norm = Norm::new(isa, &[0.0], &[value], 1.0);
+            let mut words = vec![0.0; isa.lanes()];
+            let output = layer_norm::Output {
+                f32: None,
+                bf16: Some(&mut words),
+            };
+            layer_norm::run(&norm, 1, isa.lanes(), &vec![0.0; isa.lanes()], output);
+            let found = words[0].to_bits() & 0xffff;
+            // Arithmetic may give another NaN than went in.
+            let is_nan = found & 0x7f80 == 0x7f80 && found & 0x7f != 0;
+            assert!(
+                found == u32::from(expected) || (value.is_nan() && is_nan),
+                "{isa:?}: {value} became {found:x}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_product_of_bf16_is_what_its_definition_says() {
+    for isa in Isa::available() {
+        for seed in 0..CASES {
+            check_product(isa, seed);
+        }
+    }
+}
+
+fn check_product(isa: Isa, seed: u64) {
+    let mut random = Seeded(seed);
+    let (rows, inputs) = (random.from(1..=40), random.from(1..=150));
+    let outputs = random.from(1..=150);
+    let activation = [Activation::None, Activation::Relu6, Activation::Gelu][random.from(0..=2)];
+    let precision = [Precision::F32, Precision::Bf16][random.from(0..=1)];
+    let with_residual = random.flip() && precision == Precision::F32;
+    let case = format!(
+        "seed {seed}, {isa:?}: {rows} rows from {inputs} to {outputs}, {activation:?} as {precision:?}"
+    );
+    let mut input = Blocked::new(isa, rows, inputs, &mut random);
+    input.fill(rows, inputs, &mut random);
+    let words = input.round();
+    let (weights, bias) = (random.values(outputs * inputs), random.values(outputs));
+    let packed = Packed::for_rows(isa, Precision::Bf16, &weights, &bias, random.from(1..=20));
+    let mut output = Blocked::new(isa, rows, outputs, &mut random);
+    let residual = random.values(output.values.len());
+    pointwise::run(
+        &packed,
+        packed.panels(),
+        activation,
+        Runs::one(rows),
+        Input {
+            values: &words,
+            start: 0,
+            step: Step::Block,
+            segment_stride: input.pitch,
+            run_stride: 0,
+        },
+        &mut Output {
+            values: &mut output.values,
+            precision,
+            start: 0,
+            pixel_stride: isa.lanes(),
+            block_stride: output.pitch,
+            run_stride: 0,
+            residual: with_residual.then_some(&residual),
+        },
+    );
+    for row in 0..rows {
+        for column in 0..outputs {
+            let mut sum = f64::from(bias[column]);
+            for i in 0..inputs {
+                let weight = rounded(weights[column * inputs + i]);
+                sum += input.get(row, i) * f64::from(weight);
+            }
+            if with_residual {
+                sum += f64::from(residual[output.at(row, column)]);
+            }
+            let expected = activated(sum, activation);
+            let (found, tolerance) = match precision {
+                Precision::F32 => (output.get(row, column), 0.0),
+                Precision::Bf16 => {
+                    let found = number(&output, &output.values, row, column);
+                    (f64::from(found), expected.abs() / 256.0)
+                }
+            };
+            assert!(
+                (found - expected).abs() <= tolerance + 2e-6 * (inputs as f64 + 10.0),
+                "{case}: row {row}, column {column} is {found}, expected {expected}"
+            );
+        }
+    }
+    // Nothing between the blocks is touched.
+    let blocks = isa.blocks(outputs).div_ceil(precision.columns_per_word());
+    for (index, block) in output.values.chunks(output.pitch).enumerate() {
+        let written = if index < blocks {
+            rows * isa.lanes()
+        } else {
+            0
+        };
+        assert!(
+            block[written..].iter().all(|&v| v == UNTOUCHED),
+            "{case}: written outside"
+        );
+    }
 }
 
 #[test]
@@ -76,7 +242,13 @@ fn a_layer_norm_is_what_its_definition_says() {
             }
             let norm = Norm::new(isa, &gain, &shift, epsilon);
             let mut output = vec![UNTOUCHED; input.values.len()];
-            layer_norm::run(&norm, rows, input.pitch, &input.values, &mut output);
+            let mut words = vec![UNTOUCHED; input.values.len()];
+            let to = layer_norm::Output {
+                f32: Some(&mut output),
+                bf16: Some(&mut words),
+            };
+            layer_norm::run(&norm, rows, input.pitch, &input.values, to);
+            check_rounded(&input, rows, columns, &output, &words);
             let mut written = 0;
             for row in 0..rows {
                 let values: Vec<f64> = (0..columns).map(|c| input.get(row, c)).collect();
@@ -133,8 +305,8 @@ fn a_softmax_is_what_its_definition_says() {
                 pitch: values.pitch,
             };
             let mut factors = vec![UNTOUCHED; rows + 1];
-            softmax::run(isa, shape, &mut values.values, &mut factors);
-            softmax::scale(isa, shape, &mut values.values, &factors);
+            softmax::run(isa, shape, &mut values.values, &mut factors, None);
+            softmax::scale(isa, shape, &mut values.values, &factors, None);
             assert_eq!(factors[rows], UNTOUCHED, "written outside");
             for (row, before) in before.iter().enumerate() {
                 let sum: f64 = before.iter().map(|v| v.exp2()).sum();
@@ -155,51 +327,64 @@ fn a_softmax_is_what_its_definition_says() {
 fn attention_is_what_its_definition_says() {
     for isa in Isa::available() {
         for seed in 0..CASES {
-            check_attention(isa, seed);
+            check_attention(isa, Precision::F32, seed);
+            check_attention(isa, Precision::Bf16, seed);
         }
     }
 }
 
-fn check_attention(isa: Isa, seed: u64) {
+fn check_attention(isa: Isa, precision: Precision, seed: u64) {
     let mut random = Seeded(seed);
-    let (heads, head_len) = (random.from(1..=3), 16 * random.from(1..=4));
+    let (heads, head_len) = (random.from(1..=3), 32 * random.from(1..=2));
     // Up to two whole strips and a rest; queries and keys of different numbers, as in cross-attention.
     let (queries, keys) = (random.from(1..=80), random.from(1..=80));
     let (first_query, first_key) = (random.from(0..=3), random.from(0..=3));
     let columns = heads * head_len;
-    let case = format!("seed {seed}, {isa:?}: {heads} heads of {head_len}, {queries} x {keys}");
+    let case = format!(
+        "seed {seed}, {isa:?}, {precision:?}: {heads} heads of {head_len}, {queries} x {keys}"
+    );
 
     let mut q = Blocked::new(isa, first_query + queries, 2 * columns, &mut random);
     q.fill(first_query + queries, 2 * columns, &mut random);
     let mut kv = Blocked::new(isa, first_key + keys, 2 * columns, &mut random);
     kv.fill(first_key + keys, 2 * columns, &mut random);
     let mut output = Blocked::new(isa, first_query + queries, columns, &mut random);
-    let part = |tensor: &'_ Blocked, first_row, rows, first_column| Part {
-        // The lifetime of the closure's argument is not known to it.
-        values: Box::leak(tensor.values.clone().into_boxed_slice()),
-        pitch: tensor.pitch,
+    let (q_values, kv_values) = match precision {
+        Precision::F32 => (q.values.clone(), kv.values.clone()),
+        Precision::Bf16 => (q.round(), kv.round()),
+    };
+    let queries_part = Part {
+        values: &q_values,
+        pitch: q.pitch,
+        first_row: first_query,
+        rows: queries,
+        first_column: columns,
+    };
+    let keys_part = |first_row, rows, first_column| Part {
+        values: &kv_values,
+        pitch: kv.pitch,
         first_row,
         rows,
         first_column,
     };
-    let mut attention = Attention::new(isa, heads, head_len, 83);
+    let mut attention = Attention::new(isa, precision, heads, head_len, 83);
     // Twice: what the first run leaves behind must not show in the second.
     let nothing = vec![f32::NAN; kv.values.len()];
     let poison = Part {
         values: &nothing,
-        ..part(&kv, 0, first_key + keys, 0)
+        ..keys_part(0, first_key + keys, 0)
     };
     attention.run(
-        part(&q, first_query, queries, columns),
+        queries_part,
         poison,
         poison,
         &mut output.values.clone(),
         output.pitch,
     );
     attention.run(
-        part(&q, first_query, queries, columns),
-        part(&kv, first_key, keys, 0),
-        part(&kv, first_key, keys, columns),
+        queries_part,
+        keys_part(first_key, keys, 0),
+        keys_part(first_key, keys, columns),
         &mut output.values,
         output.pitch,
     );
@@ -218,9 +403,16 @@ fn check_attention(isa: Isa, seed: u64) {
             for (to, from) in columns_of(0).zip(columns_of(columns)) {
                 let keys = (first_key..).zip(&weights);
                 let expected: f64 = keys.map(|(key, w)| w / sum * kv.get(key, from)).sum();
-                let found = output.get(query, to);
+                let (found, tolerance) = match precision {
+                    Precision::F32 => (output.get(query, to), 1e-5),
+                    // The weights are rounded, and so is the result: each by 1 in 512 at most.
+                    Precision::Bf16 => {
+                        let found = number(&output, &output.values, query, to);
+                        (f64::from(found), 1.0 / 256.0)
+                    }
+                };
                 assert!(
-                    (found - expected).abs() < 1e-5,
+                    (found - expected).abs() < tolerance,
                     "{case}: query {query}, column {to} is {found}, expected {expected}"
                 );
                 written += 1;
@@ -230,7 +422,7 @@ fn check_attention(isa: Isa, seed: u64) {
     let untouched = output.values.iter().filter(|&&v| v == UNTOUCHED).count();
     assert_eq!(
         untouched,
-        output.values.len() - written,
+        output.values.len() - written / precision.columns_per_word(),
         "{case}: written outside"
     );
 }
@@ -258,6 +450,7 @@ fn activations(isa: Isa, activation: Activation, values: &[f32]) -> Vec<f32> {
         },
         &mut Output {
             values: &mut output,
+            precision: Precision::F32,
             start: 0,
             pixel_stride: lanes,
             block_stride: 0,
@@ -324,13 +517,30 @@ fn a_tensor_that_is_one_value_short_is_refused() {
             pitch,
         };
         let full = vec![0.0; len];
-        layer_norm::run(&norm, 3, pitch, &full, &mut vec![0.0; len]);
-        refuses(|| layer_norm::run(&norm, 3, pitch, &full[1..], &mut vec![0.0; len]));
-        refuses(|| layer_norm::run(&norm, 3, pitch, &full, &mut vec![0.0; len - 1]));
-        softmax::run(isa, shape, &mut vec![0.0; len], &mut [0.0; 3]);
-        refuses(|| softmax::run(isa, shape, &mut vec![0.0; len - 1], &mut [0.0; 3]));
-        refuses(|| softmax::run(isa, shape, &mut vec![0.0; len], &mut [0.0; 2]));
-        refuses(|| softmax::scale(isa, shape, &mut vec![0.0; len - 1], &[0.0; 3]));
-        refuses(|| softmax::scale(isa, shape, &mut vec![0.0; len], &[0.0; 2]));
+        let run = |input: &[f32], output: usize, words: usize| {
+            let output = layer_norm::Output {
+                f32: Some(&mut vec![0.0; output]),
+                bf16: Some(&mut vec![0.0; words]),
+            };
+            layer_norm::run(&norm, 3, pitch, input, output);
+        };
+        // Two blocks of f32 are one of bf16.
+        let half = 3 * lanes;
+        run(&full, len, half);
+        refuses(|| run(&full[1..], len, half));
+        refuses(|| run(&full, len - 1, half));
+        refuses(|| run(&full, len, half - 1));
+        let run = |values: usize, factors: usize, words: usize| {
+            let rounded = || vec![0.0; words];
+            let (mut a, mut b) = (rounded(), rounded());
+            let rounded = |words| Some(Rounded { words, pitch });
+            let factors = &mut vec![0.0; factors];
+            softmax::run(isa, shape, &mut vec![0.0; values], factors, rounded(&mut a));
+            softmax::scale(isa, shape, &mut vec![0.0; values], factors, rounded(&mut b));
+        };
+        run(len, 3, half);
+        refuses(|| run(len - 1, 3, half));
+        refuses(|| run(len, 2, half));
+        refuses(|| run(len, 3, half - 1));
     }
 }

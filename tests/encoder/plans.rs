@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use reflexarc::inference::kernels::Isa;
 use reflexarc::inference::network::{Activation, Linear, Network, Norm, Value, Weights};
-use reflexarc::inference::plan::{Input, Limits, Plan};
+use reflexarc::inference::plan::{Input, Limits, Plan, Precision};
 use reflexarc::inference::reference::Reference;
 
 use crate::allocations;
@@ -87,6 +87,12 @@ fn assert_equal(found: &[f32], expected: &[f32], case: &str) {
     );
 }
 
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum() };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
 #[test]
 fn a_vision_transformer_gives_what_candle_gives() {
     for seed in 0..12 {
@@ -107,7 +113,7 @@ fn a_vision_transformer_gives_what_candle_gives() {
         };
         for isa in Isa::available() {
             let case = format!("seed {seed}, {isa:?}, {lengths:?}");
-            let mut plan = Plan::new(&net, isa, limits);
+            let mut plan = Plan::new(&net, isa, Precision::F32, limits);
             let mut found = vec![0.0; expected.len()];
             plan.run(Input::Rows(&input), &lengths, &mut found);
             assert_equal(&found, &expected, &case);
@@ -117,6 +123,11 @@ fn a_vision_transformer_gives_what_candle_gives() {
             assert_eq!(found, again, "{case}");
             plan.run(Input::Rows(&input), &lengths, &mut again);
             assert_eq!(found, again, "{case}");
+
+            let mut rounded = Plan::new(&net, isa, Precision::Bf16, limits);
+            rounded.run(Input::Rows(&input), &lengths, &mut found);
+            let cosine = cosine(&found, &expected);
+            assert!(cosine > 0.999, "{case}, bf16: a cosine of {cosine}");
         }
     }
 }
@@ -150,7 +161,7 @@ fn sums_and_shared_values_give_what_candle_gives() {
     };
     for isa in Isa::available() {
         let mut found = vec![0.0; expected.len()];
-        Plan::new(&net, isa, limits).run(Input::Rows(&input), &[7], &mut found);
+        Plan::new(&net, isa, Precision::F32, limits).run(Input::Rows(&input), &[7], &mut found);
         assert_equal(&found, &expected, isa.name());
     }
 }
@@ -164,9 +175,15 @@ fn a_run_does_not_allocate() {
         sequences: 2,
     };
     for isa in Isa::available() {
-        let mut plan = Plan::new(&net, isa, limits);
         let input = random.values(40 * 20);
-        for lengths in [&[40][..], &[1], &[25, 15], &[3, 2]] {
+        for (lengths, precision) in [
+            (&[40][..], Precision::F32),
+            (&[1], Precision::F32),
+            (&[25, 15], Precision::F32),
+            (&[40], Precision::Bf16),
+            (&[3, 2], Precision::Bf16),
+        ] {
+            let mut plan = Plan::new(&net, isa, precision, limits);
             let rows: usize = lengths.iter().sum();
             let outputs = lengths
                 .iter()
@@ -191,7 +208,7 @@ fn what_does_not_fit_a_plan_is_refused() {
         rows: 8,
         sequences: 2,
     };
-    let mut plan = Plan::new(&net, Isa::best(), limits);
+    let mut plan = Plan::new(&net, Isa::best(), Precision::F32, limits);
     let mut refuses = |input: Input<'_>, lengths: &[usize], output: usize| {
         let mut output = vec![0.0; output];
         let mut run = || plan.run(input, lengths, &mut output);
@@ -217,7 +234,7 @@ fn a_refused_run_leaves_the_plan_as_it_was() {
         rows: 8,
         sequences: 1,
     };
-    let mut plan = Plan::new(&net, Isa::best(), limits);
+    let mut plan = Plan::new(&net, Isa::best(), Precision::F32, limits);
     let (mut before, mut after) = ([0.0; 16], [0.0; 16]);
     plan.run(Input::Words(&[1, 2, 3]), &[3], &mut before);
     let refused = catch_unwind(AssertUnwindSafe(|| {

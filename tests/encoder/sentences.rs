@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use reflexarc::inference::kernels::Isa;
-use reflexarc::inference::plan::Input;
+use reflexarc::inference::plan::{Input, Precision};
 use reflexarc::inference::reference::Reference;
 use reflexarc::language::{MiniLm, minilm};
-use reflexarc::models::{self, Group};
+use reflexarc::models::{self, Group, class_names};
 
 use crate::allocations;
 
@@ -29,7 +29,7 @@ fn sentences_of_any_length_give_what_candle_gives() {
     let network = minilm::network(&folder()).unwrap();
     let reference = Reference::new(&network).unwrap();
     for isa in Isa::available() {
-        let mut encoder = MiniLm::load_for(&folder(), isa).unwrap();
+        let mut encoder = MiniLm::load_for(&folder(), isa, Precision::F32).unwrap();
         for len in [2, 3, 9, 16, 37, 64, minilm::TOKENS_MAX] {
             let tokens = tokens(len);
             let pooled = reference.run(Input::Words(&tokens), &[len]).unwrap();
@@ -54,6 +54,38 @@ fn a_sentence_is_embedded_without_allocation() {
         });
         assert_eq!(count, 0, "{len} tokens");
     }
+}
+
+#[test]
+fn bf16_keeps_the_promised_cosine_on_a_thousand_real_texts() {
+    let names = class_names::load(&models::path(models::CLASS_NAMES)).unwrap();
+    let instructions = names.iter().map(|name| {
+        let name = name.split(',').next().unwrap_or(name);
+        format!("look at the {name} and then move slowly to the left")
+    });
+    let texts: Vec<String> = names
+        .iter()
+        .cloned()
+        .chain(instructions.take(200))
+        .collect();
+    let load = |precision| MiniLm::load_for(&folder(), Isa::best(), precision).unwrap();
+    let exact = load(Precision::F32).encode_all(&texts).unwrap();
+    let rounded = load(Precision::Bf16).encode_all(&texts).unwrap();
+    let pairs = exact.iter().zip(&rounded);
+    let cosines = pairs
+        .clone()
+        .map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum());
+    let (worst, sum) = cosines.fold((1.0f32, 0.0f32), |(worst, sum), cosine: f32| {
+        (worst.min(cosine), sum + cosine)
+    });
+    let differences = pairs.flat_map(|(a, b)| a.iter().zip(b).map(|(a, b)| (a - b).abs()));
+    let largest = differences.fold(0.0, f32::max);
+    let mean = sum / texts.len() as f32;
+    eprintln!(
+        "{} texts: cosine at least {worst:.6}, mean {mean:.6}; largest difference {largest:.5}",
+        texts.len()
+    );
+    assert!(worst > 0.9999, "{worst}");
 }
 
 #[test]

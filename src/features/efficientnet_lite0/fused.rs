@@ -17,7 +17,9 @@ use crate::inference::kernels::Isa;
 use crate::inference::kernels::depthwise::{self, Plane};
 use crate::inference::kernels::memory::Aligned;
 use crate::inference::kernels::pack::{DepthwiseFilters, Packed, Panel, Walk};
-use crate::inference::kernels::pointwise::{self, Activation, Input, Output, Runs, Step};
+use crate::inference::kernels::pointwise::{
+    self, Activation, Input, Output, Precision, Runs, Step,
+};
 
 /// Bytes of a strip and its hidden rows together, at most. They stay in the second-level cache of the small boards
 /// (512 KiB) beside the block's input and the weights that pass by; where it is larger (1 MiB, Zen 4) every limit
@@ -90,6 +92,7 @@ impl Fused {
             blocked(input, 0, pixels, lanes),
             &mut Output {
                 values: map,
+                precision: Precision::F32,
                 start: 0,
                 pixel_stride: spec::HEAD_CHANNELS,
                 block_stride: lanes,
@@ -263,6 +266,7 @@ impl FusedBlock {
                 let slot = rows.start % strips.ring_rows;
                 let mut output = Output {
                     values: planes,
+                    precision: Precision::F32,
                     start: slot * row_floats + before * lanes,
                     pixel_stride: lanes,
                     block_stride: plane_floats,
@@ -298,6 +302,7 @@ impl FusedBlock {
             blocked(strip, 0, pixels, self.lanes),
             &mut Output {
                 values: output,
+                precision: Precision::F32,
                 start: rows.start * size * self.lanes,
                 pixel_stride: self.lanes,
                 block_stride: size.pow(2) * self.lanes,

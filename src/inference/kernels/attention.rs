@@ -5,6 +5,7 @@
 //! are the weights and the scores the pixels.
 
 use super::Isa;
+use super::bf16::Precision;
 use super::memory::Aligned;
 use super::pack::{Packed, Walk};
 use super::pointwise::{self, Activation, Input, Output, Runs, Step};
@@ -18,11 +19,11 @@ const STRIP_ROWS: usize = 36;
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
     pub values: &'a [f32],
-    /// Floats from block to block.
+    /// Words from block to block.
     pub pitch: usize,
     pub first_row: usize,
     pub rows: usize,
-    /// A multiple of the lanes.
+    /// Where a block begins.
     pub first_column: usize,
 }
 
@@ -30,38 +31,62 @@ pub struct Part<'a> {
 #[derive(Debug)]
 pub struct Attention {
     isa: Isa,
+    /// Of what goes in and comes out, and of the products' factors.
+    precision: Precision,
     heads: usize,
     /// Columns of each head.
     head_len: usize,
     keys: Packed,
     values: Packed,
     scores: Aligned,
+    /// With bf16: the weights rounded, and a strip's output before that is.
+    rounded: Aligned,
+    unrounded: Aligned,
     /// What each row's weights are to be multiplied with, so that they sum to 1.
     factors: Vec<f32>,
 }
 
 impl Attention {
+    /// Whether heads of so many columns each begin at a block.
+    pub fn takes(isa: Isa, precision: Precision, head_len: usize) -> bool {
+        head_len.is_multiple_of(isa.lanes() * precision.columns_per_word())
+    }
+
     /// For at most `keys_max` keys, with `heads` heads of `head_len` columns each.
     ///
     /// # Panics
-    /// If `head_len` is no multiple of the lanes.
-    pub fn new(isa: Isa, heads: usize, head_len: usize, keys_max: usize) -> Self {
+    /// Unless it [`takes`](Self::takes) such heads.
+    pub fn new(
+        isa: Isa,
+        precision: Precision,
+        heads: usize,
+        head_len: usize,
+        keys_max: usize,
+    ) -> Self {
         assert!(
-            head_len.is_multiple_of(isa.lanes()),
+            Self::takes(isa, precision, head_len),
             "heads of {head_len} columns do not begin at a block"
         );
+        let scores = STRIP_ROWS * isa.blocks(keys_max) * isa.lanes();
+        let (rounded, unrounded) = match precision {
+            Precision::F32 => (0, 0),
+            Precision::Bf16 => (scores, STRIP_ROWS * head_len),
+        };
         Self {
             isa,
+            precision,
             heads,
             head_len,
-            keys: Packed::with_room(isa, keys_max, head_len),
-            values: Packed::with_room(isa, head_len, keys_max),
-            scores: Aligned::zeroed(STRIP_ROWS * isa.blocks(keys_max) * isa.lanes()),
+            keys: Packed::with_room(isa, precision, keys_max, head_len),
+            values: Packed::with_room(isa, precision, head_len, keys_max),
+            scores: Aligned::zeroed(scores),
+            rounded: Aligned::zeroed(rounded),
+            unrounded: Aligned::zeroed(unrounded),
             factors: vec![0.0; STRIP_ROWS],
         }
     }
 
-    /// For each query and head the weighted values, into the query's row of `output`, whose blocks are `pitch` floats apart:
+    /// For each query and head the weighted values, into the query's row of `output`, whose blocks are `pitch` words apart:
     /// the heads one after the other from column 0 on.
     ///
     /// The weight of a value is 2 to the power of the product of query and key, divided by the sum of all weights: what
@@ -95,19 +120,24 @@ impl Attention {
         }
     }
 
+    /// Columns of a block.
+    fn block_len(&self) -> usize {
+        self.isa.lanes() * self.precision.columns_per_word()
+    }
+
     /// Where the head that begins at `column` has its block `block`, from the part's first row on.
     fn block<'a>(&self, part: Part<'a>, column: usize, block: usize) -> &'a [f32] {
         let lanes = self.isa.lanes();
-        let block = (part.first_column + column) / lanes + block;
+        let block = (part.first_column + column) / self.block_len() + block;
         &part.values[block * part.pitch + part.first_row * lanes..][..part.rows * lanes]
     }
 
-    /// One output for each key, a step for each of the head's columns.
+    /// One output for each key, a step for each word of the head's columns.
     fn pack_keys(&mut self, part: Part<'_>, column: usize) {
         let (lanes, rows) = (self.isa.lanes(), part.rows);
-        let walk = Walk::channels(self.isa, self.head_len);
+        let walk = Walk::columns(self.isa, self.precision, self.head_len);
         self.keys.cut(walk, rows, STRIP_ROWS);
-        for block in 0..self.head_len / lanes {
+        for block in 0..walk.segments {
             let keys = self.block(part, column, block);
             for &panel in &self.keys.panels {
                 let width = panel.blocks * lanes;
@@ -130,24 +160,36 @@ impl Attention {
         self.keys.bias[rows..self.isa.blocks(rows) * lanes].fill(f32::NEG_INFINITY);
     }
 
-    /// One output for each of the head's columns, a step for each key.
+    /// One output for each of the head's columns, a step for each word of keys.
     fn pack_values(&mut self, part: Part<'_>, column: usize) {
         let lanes = self.isa.lanes();
-        let walk = Walk::channels(self.isa, part.rows);
+        let walk = Walk::columns(self.isa, self.precision, part.rows);
         self.values.cut(walk, self.head_len, STRIP_ROWS);
-        for block in 0..self.head_len / lanes {
-            let values = self.block(part, column, block);
+        for output in 0..self.head_len / lanes {
             let panels = &mut self.values.panels.iter();
-            let Some(panel) = panels.find(|panel| panel.range().contains(&block)) else {
+            let Some(&panel) = panels.find(|panel| panel.range().contains(&output)) else {
                 unreachable!("the panels cover all blocks")
             };
+            let half = output % self.precision.columns_per_word();
+            let block = output / self.precision.columns_per_word();
+            let values = self.block(part, column, block);
             let width = panel.blocks * lanes;
-            let steps = &mut self.values.weights[panel.offset..][..part.rows * width];
-            for (row, value) in steps
-                .chunks_exact_mut(width)
-                .zip(values.chunks_exact(lanes))
-            {
-                row[(block - panel.first_block) * lanes..][..lanes].copy_from_slice(value);
+            let steps = &mut self.values.weights[panel.offset..][..walk.total() * width];
+            let rows = steps.chunks_exact_mut(width);
+            let rows = rows.map(|row| &mut row[(output - panel.first_block) * lanes..][..lanes]);
+            match self.precision {
+                Precision::F32 => {
+                    for (row, value) in rows.zip(values.chunks_exact(lanes)) {
+                        row.copy_from_slice(value);
+                    }
+                }
+                Precision::Bf16 => {
+                    let half = half * lanes / 2..(half + 1) * lanes / 2;
+                    for (row, pair) in rows.zip(values.chunks(2 * lanes)) {
+                        let (first, second) = pair.split_at(lanes);
+                        interleave(&first[half.clone()], second.get(half.clone()), row);
+                    }
+                }
             }
         }
     }
@@ -155,61 +197,99 @@ impl Attention {
     /// Some queries of one head.
     fn strip(&mut self, queries: Part<'_>, column: usize, output: &mut [f32], pitch: usize) {
         let (isa, lanes, rows) = (self.isa, self.isa.lanes(), queries.rows);
-        let first = (queries.first_column + column) / lanes * queries.pitch;
+        let first = (queries.first_column + column) / self.block_len() * queries.pitch;
+        let near = rows * lanes;
         pointwise::run(
             &self.keys,
             &self.keys.panels,
             Activation::None,
             Runs::one(rows),
-            Input {
-                values: queries.values,
-                start: first + queries.first_row * lanes,
-                step: Step::Block,
-                segment_stride: queries.pitch,
-                run_stride: 0,
-            },
-            &mut Output {
-                values: &mut self.scores,
-                start: 0,
-                pixel_stride: lanes,
-                block_stride: rows * lanes,
-                run_stride: 0,
-                residual: None,
-            },
+            from(
+                queries.values,
+                first + queries.first_row * lanes,
+                queries.pitch,
+            ),
+            &mut to(&mut self.scores, 0, near, lanes),
         );
         let scores = softmax::Shape {
             rows,
             blocks: self.keys.blocks(),
-            pitch: rows * lanes,
+            pitch: near,
         };
-        softmax::run(isa, scores, &mut self.scores, &mut self.factors);
-        let to = column / lanes * pitch + queries.first_row * lanes;
-        pointwise::run(
-            &self.values,
-            &self.values.panels,
-            Activation::None,
-            Runs::one(rows),
-            Input {
-                values: &self.scores,
-                start: 0,
-                step: Step::Block,
-                segment_stride: rows * lanes,
-                run_stride: 0,
-            },
-            &mut Output {
-                values: output,
-                start: to,
-                pixel_stride: lanes,
-                block_stride: pitch,
-                run_stride: 0,
-                residual: None,
-            },
-        );
-        let weighted = softmax::Shape {
+        let weighted = |pitch: usize| softmax::Shape {
             rows,
             blocks: self.head_len / lanes,
             pitch,
         };
-        softmax::scale(isa, weighted, &mut output[to..], &self.factors);
+        let place = column / self.block_len() * pitch + queries.first_row * lanes;
+        let (values, panels) = (&self.values, &self.values.panels);
+        let (none, runs) = (Activation::None, Runs::one(rows));
+        match self.precision {
+            Precision::F32 => {
+                softmax::run(isa, scores, &mut self.scores, &mut self.factors, None);
+                let weights = from(&self.scores, 0, near);
+                let sums = &mut to(output, place, pitch, lanes);
+                pointwise::run(values, panels, none, runs, weights, sums);
+                let sums = &mut output[place..];
+                softmax::scale(isa, weighted(pitch), sums, &self.factors, None);
+            }
+            Precision::Bf16 => {
+                let rounded = softmax::Rounded {
+                    words: &mut self.rounded,
+                    pitch: near,
+                };
+                let factors = &mut self.factors;
+                softmax::run(isa, scores, &mut self.scores, factors, Some(rounded));
+                let weights = from(&self.rounded, 0, near);
+                let sums = &mut to(&mut self.unrounded, 0, near, lanes);
+                pointwise::run(values, panels, none, runs, weights, sums);
+                let rounded = softmax::Rounded {
+                    words: &mut output[place..],
+                    pitch,
+                };
+                let sums = &mut self.unrounded;
+                softmax::scale(isa, weighted(near), sums, &self.factors, Some(rounded));
+            }
+        }
+    }
+}
+
+/// Rows of a blocked tensor, from the word `start` on.
+fn from(values: &[f32], start: usize, pitch: usize) -> Input<'_> {
+    Input {
+        values,
+        start,
+        step: Step::Block,
+        segment_stride: pitch,
+        run_stride: 0,
+    }
+}
+
+/// As [`from`], where f32 go.
+fn to(values: &mut [f32], start: usize, pitch: usize, lanes: usize) -> Output<'_> {
+    Output {
+        values,
+        precision: Precision::F32,
+        start,
+        pixel_stride: lanes,
+        block_stride: pitch,
+        run_stride: 0,
+        residual: None,
+    }
+}
+
+/// Two rows of words of neighbouring columns become one of words of neighbouring rows; a row that is not there is zeros.
+fn interleave(first: &[f32], second: Option<&[f32]>, words: &mut [f32]) {
+    let second = second.into_iter().flatten().copied();
+    let second = second.chain(std::iter::repeat(0.0));
+    for ((pair, &a), b) in words
+        .as_chunks_mut::<2>()
+        .0
+        .iter_mut()
+        .zip(first)
+        .zip(second)
+    {
+        let (a, b) = (a.to_bits(), b.to_bits());
+        *pair = [a & 0xffff | b << 16, a >> 16 | b & !0xffff].map(f32::from_bits);
     }
 }

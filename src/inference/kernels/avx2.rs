@@ -1,12 +1,14 @@
 //! AVX2 with FMA: 8 lanes, 16 registers.
 
 use std::arch::x86_64::{
-    __m256, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_add_ps, _mm_cvtss_f32, _mm_max_ps,
-    _mm_movehl_ps, _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_castps256_ps128,
-    _mm256_castsi256_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps,
-    _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_round_ps,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_storeu_ps,
-    _mm256_sub_ps,
+    __m256, _CMP_ORD_Q, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_add_ps, _mm_cvtss_f32,
+    _mm_max_ps, _mm_movehl_ps, _mm_shuffle_ps, _mm_storeu_si128, _mm256_add_epi32, _mm256_add_ps,
+    _mm256_and_si256, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
+    _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvtps_epi32, _mm256_div_ps,
+    _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps,
+    _mm256_mul_ps, _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_round_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_srli_epi32,
+    _mm256_storeu_ps, _mm256_sub_ps,
 };
 
 use super::lanes::Lanes;
@@ -129,6 +131,42 @@ impl Lanes for Ymm {
     fn filled(self, value: f32) -> Self {
         // SAFETY: the set is there because `self` is.
         Self(unsafe { _mm256_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    fn lower_bf16(self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        unsafe {
+            let bits = _mm256_slli_epi32::<16>(_mm256_castps_si256(self.0));
+            Self(_mm256_castsi256_ps(bits))
+        }
+    }
+
+    #[inline(always)]
+    fn upper_bf16(self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        unsafe {
+            let bits = _mm256_and_si256(_mm256_castps_si256(self.0), _mm256_set1_epi32(!0xffff));
+            Self(_mm256_castsi256_ps(bits))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut u16) {
+        // SAFETY: the set is there because `self` is; the caller says that 8 words of 16 bits are writable.
+        unsafe {
+            let bits = _mm256_castps_si256(self.0);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+            // The sum could carry a NaN over into another number.
+            let number = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_ORD_Q>(self.0, self.0));
+            let rounded = _mm256_add_epi32(bits, _mm256_and_si256(half, number));
+            let words = _mm256_srli_epi32::<16>(rounded);
+            // Packs within each half of a register, so that the halves of the result are apart.
+            let packed = _mm256_packus_epi32(words, words);
+            let together = _mm256_permute4x64_epi64::<0b1000>(packed);
+            _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(together));
+        }
     }
 
     #[inline(always)]

@@ -1,12 +1,15 @@
 //! AVX-512F: 16 lanes, 32 registers.
 
 use std::arch::x86_64::{
-    __m512, _mm512_add_ps, _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_max_ps,
-    _mm512_min_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_roundscale_ps,
-    _mm512_scalef_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps, _mm512_sub_ps,
+    __m512, __m512bh, _mm256_storeu_si256, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
+    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmpord_ps_mask, _mm512_cvtepi32_epi16,
+    _mm512_div_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_add_epi32,
+    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps,
+    _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Product};
 
 /// A register of AVX-512. A value exists only on a processor with AVX-512F (contract of the constructors).
 #[derive(Clone, Copy)]
@@ -108,6 +111,39 @@ impl Lanes for Zmm {
     }
 
     #[inline(always)]
+    fn lower_bf16(self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        unsafe {
+            let bits = _mm512_slli_epi32::<16>(_mm512_castps_si512(self.0));
+            Self(_mm512_castsi512_ps(bits))
+        }
+    }
+
+    #[inline(always)]
+    fn upper_bf16(self) -> Self {
+        // SAFETY: the set is there because `self` is.
+        unsafe {
+            let bits = _mm512_and_si512(_mm512_castps_si512(self.0), _mm512_set1_epi32(!0xffff));
+            Self(_mm512_castsi512_ps(bits))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut u16) {
+        // SAFETY: the set is there because `self` is; the caller says that 16 words of 16 bits are writable.
+        unsafe {
+            let bits = _mm512_castps_si512(self.0);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            // The sum could carry a NaN over into another number.
+            let number = _mm512_cmpord_ps_mask(self.0, self.0);
+            let rounded = _mm512_mask_add_epi32(bits, number, bits, half);
+            let words = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
+            _mm256_storeu_si256(to.cast(), words);
+        }
+    }
+
+    #[inline(always)]
     fn relu6(self) -> Self {
         // The instructions return their second operand when either is a NaN, so the value stands second.
         // SAFETY: the set is there because `self` is.
@@ -117,6 +153,40 @@ impl Lanes for Zmm {
                 _mm512_max_ps(_mm512_setzero_ps(), self.0),
             )
         })
+    }
+}
+
+/// Two bf16 a word, with the instruction that multiplies and sums both. A value exists only on a processor with AVX512-BF16.
+#[derive(Clone, Copy)]
+struct ZmmPairs(Zmm);
+
+impl ZmmPairs {
+    #[inline(always)]
+    fn pairs(self) -> __m512bh {
+        // SAFETY: both are 64 bytes of which any are a value.
+        unsafe { std::mem::transmute::<__m512, __m512bh>(self.0.0) }
+    }
+}
+
+impl Product for ZmmPairs {
+    type Sum = Zmm;
+
+    #[inline(always)]
+    unsafe fn load_words(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self(unsafe { Zmm::load(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self(unsafe { Zmm::splat(from) })
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, sum: Zmm) -> Zmm {
+        // SAFETY: the set is there because `self` is.
+        Zmm(unsafe { _mm512_dpbf16_ps(sum.0, weights.pairs(), self.pairs()) })
     }
 }
 
@@ -130,4 +200,25 @@ super::instantiate! {
         2 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
         3 => 9: [1 2 3 4 5 6 7 8 9],
     },
+}
+
+/// The set with an instruction for pairs of bf16, of which the same tiles are made.
+pub(super) static TABLE_BF16: super::Table = super::Table {
+    name: "avx512-bf16",
+    pointwise_bf16: pairs::run,
+    ..PLAIN
+};
+
+mod pairs {
+    super::super::product! {
+        #[target_feature(enable = "avx512f,avx512bf16")]
+        words: super::ZmmPairs,
+        finish: super::finish,
+        picture: BLOCK,
+        tiles: {
+            1 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+            2 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+            3 => 9: [1 2 3 4 5 6 7 8 9],
+        },
+    }
 }

@@ -56,6 +56,83 @@ pub(super) trait Lanes: Copy {
     /// A vector whose lanes are all `value`; `self` only proves that the set is there.
     fn filled(self, value: f32) -> Self;
 
+    /// The bf16 in the lower half of each lane's bits, as an f32: it is the upper half of one.
+    fn lower_bf16(self) -> Self;
+
+    /// The bf16 in the upper half of each lane's bits, as an f32.
+    fn upper_bf16(self) -> Self;
+
+    /// Rounds each lane to the nearest bf16, from the middle between two to the even one. A NaN that arithmetic
+    /// gives stays one.
+    ///
+    /// # Safety
+    /// `to` is valid for writing `N` 16-bit words (any alignment).
+    unsafe fn store_bf16(self, to: *mut u16);
+
     /// Limits each lane to 0..=6. A NaN stays a NaN, so that it is found at the end of the network.
     fn relu6(self) -> Self;
+}
+
+/// A vector of words of 32 bits, and how those of an input and of weights are multiplied and summed.
+pub(super) trait Product: Copy {
+    type Sum: Lanes;
+
+    /// # Safety
+    /// `from` is valid for reading as many words as a sum has lanes (any alignment), and the processor has the set.
+    unsafe fn load_words(from: *const f32) -> Self;
+
+    /// # Safety
+    /// `from` is valid for reading one word, and the processor has the set.
+    unsafe fn splat_word(from: *const f32) -> Self;
+
+    /// `sum` plus the product of `self` and `weights`, lane by lane.
+    fn add_to(self, weights: Self, sum: Self::Sum) -> Self::Sum;
+}
+
+/// A word is an f32.
+impl<V: Lanes> Product for V {
+    type Sum = V;
+
+    #[inline(always)]
+    unsafe fn load_words(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        unsafe { V::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        unsafe { V::splat(from) }
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, sum: V) -> V {
+        self.mul_add(weights, sum)
+    }
+}
+
+/// A word is two bf16, which are widened to f32 and multiplied as such: for sets that have no instruction for pairs.
+#[derive(Clone, Copy)]
+pub(super) struct Pairs<V>(V);
+
+impl<V: Lanes> Product for Pairs<V> {
+    type Sum = V;
+
+    #[inline(always)]
+    unsafe fn load_words(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self(unsafe { V::load(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self(unsafe { V::splat(from) })
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, sum: V) -> V {
+        let lower = self.0.lower_bf16().mul_add(weights.0.lower_bf16(), sum);
+        self.0.upper_bf16().mul_add(weights.0.upper_bf16(), lower)
+    }
 }

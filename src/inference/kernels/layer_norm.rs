@@ -52,20 +52,35 @@ fn padded(isa: Isa, values: &[f32]) -> Aligned {
     all
 }
 
-/// Normalises `rows` rows of a blocked tensor whose blocks are `pitch` floats apart, into one of the same layout. What
-/// fills up the last block must be zeros, and becomes zeros.
+/// Where the result goes: as f32, as bf16, or as both.
+#[derive(Debug, Default)]
+pub struct Output<'a> {
+    pub f32: Option<&'a mut [f32]>,
+    /// Words of two.
+    pub bf16: Option<&'a mut [f32]>,
+}
+
+/// Normalises `rows` rows of a blocked tensor whose blocks are `pitch` words apart, as those of the outputs. What fills up
+/// the last block must be zeros, and becomes zeros.
 ///
 /// # Panics
 /// If a slice is too short for what it is said to hold.
-pub fn run(norm: &Norm, rows: usize, pitch: usize, input: &[f32], output: &mut [f32]) {
+pub fn run(norm: &Norm, rows: usize, pitch: usize, input: &[f32], output: Output<'_>) {
     if rows == 0 || norm.columns == 0 {
         return;
     }
     let lanes = norm.isa.lanes();
     let blocks = norm.isa.blocks(norm.columns);
-    let last = last_index(0, &[(blocks, pitch), (rows, lanes), (lanes, 1)]);
+    let fits = |blocks: usize, len: usize| {
+        last_index(0, &[(blocks, pitch), (rows, lanes), (lanes, 1)]).is_some_and(|last| last < len)
+    };
     assert!(
-        last.is_some_and(|last| last < input.len() && last < output.len()),
+        fits(blocks, input.len())
+            && output.f32.as_ref().is_none_or(|o| fits(blocks, o.len()))
+            && output
+                .bf16
+                .as_ref()
+                .is_none_or(|o| fits(blocks.div_ceil(2), o.len())),
         "a tensor is shorter than its shape"
     );
     let job = Job {
@@ -74,7 +89,10 @@ pub fn run(norm: &Norm, rows: usize, pitch: usize, input: &[f32], output: &mut [
         blocks,
         pitch,
         input: input.as_ptr(),
-        output: output.as_mut_ptr(),
+        f32: output.f32.map_or(std::ptr::null_mut(), <[f32]>::as_mut_ptr),
+        bf16: output
+            .bf16
+            .map_or(std::ptr::null_mut(), <[f32]>::as_mut_ptr),
     };
     // SAFETY: the asserts above are the contract of `Job`; an `Isa` proves that the processor has the set.
     unsafe { (norm.isa.0.layer_norm)(&job) }
@@ -82,7 +100,8 @@ pub fn run(norm: &Norm, rows: usize, pitch: usize, input: &[f32], output: &mut [
 
 /// What [`run`] has checked.
 ///
-/// Contract: `input` and `output` have a vector for each of the rows in each of the blocks, `pitch` apart; the norm has a
+/// Contract: `input`, and `f32` unless it is null, have a vector for each of the rows in each of the blocks, `pitch` apart,
+/// and `bf16`, unless it is null, one in each two blocks; the norm has a
 /// vector for each of the blocks, of which there is one at least.
 pub(super) struct Job<'a> {
     norm: &'a Norm,
@@ -90,7 +109,8 @@ pub(super) struct Job<'a> {
     blocks: usize,
     pitch: usize,
     input: *const f32,
-    output: *mut f32,
+    f32: *mut f32,
+    bf16: *mut f32,
 }
 
 /// # Safety
@@ -146,8 +166,15 @@ unsafe fn one_row<V: Lanes>(job: &Job<'_>, at: usize) {
         let gain = unsafe { V::load(norm.gain.as_ptr().wrapping_add(block * V::N)) };
         // SAFETY: as above.
         let shift = unsafe { V::load(norm.shift.as_ptr().wrapping_add(block * V::N)) };
-        let to = job.output.wrapping_add(block * job.pitch + at);
-        // SAFETY: a vector of this row.
-        unsafe { x.mul_add(gain, shift).store(to) };
+        let x = x.mul_add(gain, shift);
+        if !job.f32.is_null() {
+            // SAFETY: a vector of this row.
+            unsafe { x.store(job.f32.wrapping_add(block * job.pitch + at)) };
+        }
+        if !job.bf16.is_null() {
+            let words: *mut u16 = job.bf16.wrapping_add(block / 2 * job.pitch + at).cast();
+            // SAFETY: half a vector of this row.
+            unsafe { x.store_bf16(words.wrapping_add(block % 2 * V::N)) };
+        }
     }
 }

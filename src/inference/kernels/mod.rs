@@ -35,6 +35,8 @@ pub mod softmax;
 
 mod activation;
 
+pub mod bf16;
+
 mod lanes;
 
 #[cfg(target_arch = "x86_64")]
@@ -57,6 +59,8 @@ struct Table {
     /// registers hold.
     tile_pixels_max: &'static [usize],
     pointwise: unsafe fn(&pointwise::Job),
+    /// With words of two bf16 as input and weights.
+    pointwise_bf16: unsafe fn(&pointwise::Job),
     depthwise: unsafe fn(&depthwise::Job),
     layer_norm: unsafe fn(&layer_norm::Job),
     softmax: unsafe fn(&softmax::Job),
@@ -72,10 +76,13 @@ impl Isa {
     pub fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let native = {
-            let avx512 = is_x86_feature_detected!("avx512f").then_some(&avx512::TABLE);
+            let avx512 = is_x86_feature_detected!("avx512f");
+            let pairs = avx512 && is_x86_feature_detected!("avx512bf16");
+            let pairs = pairs.then_some(&avx512::TABLE_BF16);
+            let avx512 = avx512.then_some(&avx512::TABLE);
             let avx2 = (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
                 .then_some(&avx2::TABLE);
-            [avx512, avx2]
+            [pairs, avx512, avx2]
         };
         #[cfg(target_arch = "aarch64")]
         let native = [Some(&neon::TABLE)];
@@ -93,7 +100,7 @@ impl Isa {
         Self::available().next().unwrap_or(Self(&portable::TABLE))
     }
 
-    /// The set of this name, if the processor has it: `avx512`, `avx2`, `neon`, `portable`.
+    /// The set of this name, if the processor has it: `avx512-bf16`, `avx512`, `avx2`, `neon`, `portable`.
     pub fn named(name: &str) -> Option<Self> {
         Self::available().find(|isa| isa.name() == name)
     }
@@ -156,39 +163,30 @@ macro_rules! unrolled {
 }
 use unrolled;
 
-/// Makes one instruction set: the loops compiled for `$feature`, and their table.
+/// The product for one kind of words: its tiles compiled for `$feature`.
 ///
 /// `$pixels x $blocks` are the tile shapes; see `Table::tile_pixels_max` for what they must cover: every number of
-/// pixels from 1 to the most, for every number of blocks.
-macro_rules! instantiate {
+/// pixels from 1 to the most, for every number of blocks. `$picture` is the step of windows on a picture.
+macro_rules! product {
     (
-        name: $name:literal,
         $(#[$feature:meta])?
-        lanes: $lanes:ty,
+        words: $words:ty,
+        finish: $finish:path,
+        picture: $picture:expr,
         tiles: { $( $blocks:literal => $most:literal: [$($pixels:literal)*] ),* $(,)? } $(,)?
     ) => {
-        pub(super) static TABLE: super::Table = super::Table {
-            name: $name,
-            lanes: <$lanes as super::lanes::Lanes>::N,
-            tile_pixels_max: &[$($most),*],
-            pointwise,
-            depthwise,
-            layer_norm,
-            softmax,
-            scale,
-        };
+        use super::super::lanes::{Lanes, Product};
+        use super::super::pointwise::{self, Job, Tile, TileFn};
 
         /// One tile. Its contract is that of `pointwise::tile`, and the processor has the set.
         $(#[$feature])?
-        unsafe fn tile<const PIXELS: usize, const BLOCKS: usize, const STEP: usize>(
-            tile: &super::pointwise::Tile,
-        ) {
+        unsafe fn tile<const PIXELS: usize, const BLOCKS: usize, const STEP: usize>(tile: &Tile) {
             // SAFETY: the caller keeps the contract of `pointwise::tile`, and the set is there.
-            unsafe { super::pointwise::tile::<$lanes, PIXELS, BLOCKS, STEP>(tile) }
+            unsafe { pointwise::tile::<$words, PIXELS, BLOCKS, STEP>(tile) }
         }
 
-        /// The tile of this shape. Shapes are listed in `instantiate!`.
-        fn tile_of<const STEP: usize>(pixels: usize, blocks: usize) -> super::pointwise::TileFn {
+        /// The tile of this shape.
+        fn tile_of<const STEP: usize>(pixels: usize, blocks: usize) -> TileFn {
             match (blocks, pixels) {
                 $($( ($blocks, $pixels) => tile::<$pixels, $blocks, STEP>, )*)*
                 _ => unreachable!("no tile of {pixels} pixels by {blocks} blocks"),
@@ -196,28 +194,78 @@ macro_rules! instantiate {
         }
 
         /// Contract: that of `pointwise::Job`, and the processor has the set.
-        unsafe fn pointwise(job: &super::pointwise::Job) {
+        pub(in super::super) unsafe fn run(job: &Job) {
+            const BLOCK: usize = <<$words as Product>::Sum as Lanes>::N;
             // SAFETY: as above.
-            unsafe {
-                super::pointwise::all_tiles(
-                    job,
-                    tile_of::<{ super::pointwise::STEM_STEP }>,
-                    tile_of::<{ <$lanes as super::lanes::Lanes>::N }>,
-                    activate,
-                )
+            unsafe { pointwise::all_tiles(job, tile_of::<{ $picture }>, tile_of::<BLOCK>, $finish) }
+        }
+    };
+}
+use product;
+
+/// Makes one instruction set: the loops compiled for `$feature`, and their table. The tiles are those of `product!`.
+macro_rules! instantiate {
+    (
+        name: $name:literal,
+        $(#[$feature:meta])?
+        lanes: $lanes:ident,
+        tiles: $tiles:tt $(,)?
+    ) => {
+        super::instantiate! {
+            @ $name, [$(#[$feature])?], $lanes, $tiles, $tiles
+        }
+    };
+    (
+        @ $name:literal, [$(#[$feature:meta])?], $lanes:ident, $tiles:tt,
+        { $( $blocks:literal => $most:literal: [$($pixels:literal)*] ),* $(,)? }
+    ) => {
+        pub(super) static TABLE: super::Table = PLAIN;
+
+        const PLAIN: super::Table = super::Table {
+            name: $name,
+            lanes: <$lanes as super::lanes::Lanes>::N,
+            tile_pixels_max: &[$($most),*],
+            pointwise: singles::run,
+            pointwise_bf16: widened::run,
+            depthwise,
+            layer_norm,
+            softmax,
+            scale,
+        };
+
+        /// Words of one f32.
+        mod singles {
+            super::super::product! {
+                $(#[$feature])?
+                words: super::$lanes,
+                finish: super::finish,
+                picture: pointwise::STEM_STEP,
+                tiles: $tiles,
             }
         }
 
-        /// Contract: that of `pointwise::activate`, and the processor has the set.
+        /// Words of two bf16.
+        mod widened {
+            super::super::product! {
+                $(#[$feature])?
+                words: super::super::lanes::Pairs<super::$lanes>,
+                finish: super::finish,
+                picture: BLOCK,
+                tiles: $tiles,
+            }
+        }
+
+        /// Contract: that of `pointwise::finish`, and the processor has the set.
         $(#[$feature])?
-        unsafe fn activate(
+        unsafe fn finish(
             tile: &super::pointwise::Tile,
             pixels: usize,
             blocks: usize,
             activation: super::pointwise::Activation,
+            rounded: Option<&super::pointwise::Rounded>,
         ) {
             // SAFETY: as above.
-            unsafe { super::pointwise::activate::<$lanes>(tile, pixels, blocks, activation) }
+            unsafe { super::pointwise::finish::<$lanes>(tile, pixels, blocks, activation, rounded) }
         }
 
         /// Contract: that of `layer_norm::Job`, and the processor has the set.

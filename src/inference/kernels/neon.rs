@@ -1,9 +1,11 @@
 //! NEON: 8 lanes in two registers of 4, 32 registers. Every 64-bit ARM processor has it.
 
 use std::arch::aarch64::{
-    float32x4_t, vaddq_f32, vaddq_s32, vaddvq_f32, vcvtnq_s32_f32, vdivq_f32, vdupq_n_f32,
-    vdupq_n_s32, vfmaq_f32, vld1q_dup_f32, vld1q_f32, vmaxq_f32, vmaxvq_f32, vminq_f32, vmulq_f32,
-    vreinterpretq_f32_s32, vrndnq_f32, vshlq_n_s32, vst1q_f32, vsubq_f32,
+    float32x4_t, vaddq_f32, vaddq_s32, vaddq_u32, vaddvq_f32, vandq_u32, vceqq_f32, vcvtnq_s32_f32,
+    vdivq_f32, vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, vfmaq_f32, vld1q_dup_f32, vld1q_f32,
+    vmaxq_f32, vmaxvq_f32, vminq_f32, vmulq_f32, vreinterpretq_f32_s32, vreinterpretq_f32_u32,
+    vreinterpretq_u32_f32, vrndnq_f32, vshlq_n_s32, vshlq_n_u32, vshrn_n_u32, vshrq_n_u32,
+    vst1_u16, vst1q_f32, vsubq_f32,
 };
 
 use super::lanes::Lanes;
@@ -120,6 +122,43 @@ impl Lanes for Pair {
         // SAFETY: NEON is part of the baseline.
         let half = unsafe { vdupq_n_f32(value) };
         Self(half, half)
+    }
+
+    #[inline(always)]
+    fn lower_bf16(self) -> Self {
+        // SAFETY: NEON is part of the baseline.
+        let half = |words| unsafe {
+            vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(words)))
+        };
+        Self(half(self.0), half(self.1))
+    }
+
+    #[inline(always)]
+    fn upper_bf16(self) -> Self {
+        // SAFETY: NEON is part of the baseline.
+        let half = |words| unsafe {
+            let bits = vandq_u32(vreinterpretq_u32_f32(words), vdupq_n_u32(!0xffff));
+            vreinterpretq_f32_u32(bits)
+        };
+        Self(half(self.0), half(self.1))
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut u16) {
+        // SAFETY: NEON is part of the baseline.
+        let half = |value| unsafe {
+            let bits = vreinterpretq_u32_f32(value);
+            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+            // The sum could carry a NaN over into another number.
+            let number = vceqq_f32(value, value);
+            let half = vandq_u32(vaddq_u32(odd, vdupq_n_u32(0x7fff)), number);
+            vshrn_n_u32::<16>(vaddq_u32(bits, half))
+        };
+        // SAFETY: the caller says that 8 words of 16 bits are writable.
+        unsafe {
+            vst1_u16(to, half(self.0));
+            vst1_u16(to.add(4), half(self.1));
+        }
     }
 
     #[inline(always)]

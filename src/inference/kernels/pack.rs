@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use super::Isa;
+use super::bf16::{self, Precision};
 use super::memory::Aligned;
 
-/// How the inputs of one output value lie in memory: `segments` runs of `length` neighbouring floats, the last of
+/// How the inputs of one output value lie in memory: `segments` runs of `length` neighbouring words, the last of
 /// them `last` long. A 1x1 convolution on blocked channels has one segment a block; a 3x3 convolution on a picture
 /// with interleaved channels has one a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +19,17 @@ pub struct Walk {
 impl Walk {
     /// Over all channels of one pixel of a blocked tensor.
     pub fn channels(isa: Isa, channels: usize) -> Self {
-        let segments = isa.blocks(channels);
+        Self::columns(isa, Precision::F32, channels)
+    }
+
+    /// Over all columns of one row of a blocked tensor.
+    pub fn columns(isa: Isa, precision: Precision, columns: usize) -> Self {
+        let words = columns.div_ceil(precision.columns_per_word());
+        let segments = isa.blocks(words);
         Self {
             segments,
             length: isa.lanes(),
-            last: channels - (segments - 1) * isa.lanes(),
+            last: words - (segments - 1) * isa.lanes(),
         }
     }
 
@@ -62,6 +69,8 @@ impl Panel {
 #[derive(Debug)]
 pub struct Packed {
     pub(super) isa: Isa,
+    /// Of the weights and of the input.
+    pub(super) precision: Precision,
     pub(super) walk: Walk,
     pub(super) panels: Vec<Panel>,
     pub(super) weights: Aligned,
@@ -83,7 +92,7 @@ impl Packed {
             outputs * steps,
             "weights of {outputs} outputs"
         );
-        let mut packed = Self::with_room(isa, outputs, steps);
+        let mut packed = Self::with_room(isa, Precision::F32, outputs, steps);
         packed.cut(walk, outputs, pixels);
         for panel in &packed.panels {
             let width = panel.blocks * lanes;
@@ -102,11 +111,45 @@ impl Packed {
         packed
     }
 
+    /// Weights `[output][input]` for the rows of a blocked tensor of this precision; otherwise as [`new`](Self::new).
+    ///
+    /// # Panics
+    /// If the lengths do not fit each other.
+    pub fn for_rows(
+        isa: Isa,
+        precision: Precision,
+        weights: &[f32],
+        bias: &[f32],
+        pixels: usize,
+    ) -> Self {
+        let inputs = weights.len() / bias.len();
+        let walk = Walk::columns(isa, precision, inputs);
+        match precision {
+            Precision::F32 => Self::new(isa, walk, weights, bias, pixels),
+            Precision::Bf16 => {
+                let pair =
+                    |pair: &[f32]| bf16::word([pair[0], pair.get(1).copied().unwrap_or(0.0)]);
+                let rows = weights.chunks_exact(inputs);
+                let words: Vec<f32> = rows.flat_map(|row| row.chunks(2).map(pair)).collect();
+                Self {
+                    precision,
+                    ..Self::new(isa, walk, &words, bias, pixels)
+                }
+            }
+        }
+    }
+
     /// Room for any weights of at most so many outputs and steps.
-    pub(super) fn with_room(isa: Isa, outputs_max: usize, steps_max: usize) -> Self {
+    pub(super) fn with_room(
+        isa: Isa,
+        precision: Precision,
+        outputs_max: usize,
+        steps_max: usize,
+    ) -> Self {
         let blocks = isa.blocks(outputs_max);
         Self {
             isa,
+            precision,
             walk: Walk::window(1, 1),
             panels: Vec::with_capacity(blocks),
             weights: Aligned::zeroed(blocks * isa.lanes() * steps_max),
@@ -135,6 +178,11 @@ impl Packed {
 
     pub fn isa(&self) -> Isa {
         self.isa
+    }
+
+    /// Of the weights, and of the input that they are for.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     pub fn panels(&self) -> &[Panel] {

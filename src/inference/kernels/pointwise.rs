@@ -2,7 +2,8 @@
 //! whose result is finished (bias, activation, residual) while it is in registers or in the nearest cache.
 
 pub use super::activation::Activation;
-use super::lanes::Lanes;
+pub use super::bf16::Precision;
+use super::lanes::{Lanes, Product};
 use super::last_index;
 use super::pack::{Packed, Panel};
 use super::unrolled;
@@ -33,7 +34,8 @@ pub enum Step {
     Picture,
 }
 
-/// The input: where its first window begins, and how far apart things are, in floats.
+/// The input: where its first window begins, and how far apart things are, in words. A word is an f32, or two bf16 if the
+/// weights are bf16.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
     pub values: &'a [f32],
@@ -45,10 +47,12 @@ pub struct Input<'a> {
     pub run_stride: usize,
 }
 
-/// The output: where its first value goes, and how far apart things are, in floats.
+/// The output: where its first value goes, and how far apart things are, in words. A word is an f32, or two bf16 if that
+/// is the output's precision: then a block has twice as many columns, and a residual is not possible.
 #[derive(Debug)]
 pub struct Output<'a> {
     pub values: &'a mut [f32],
+    pub precision: Precision,
     pub start: usize,
     pub pixel_stride: usize,
     pub block_stride: usize,
@@ -99,6 +103,15 @@ pub fn run(
                 || inside(reads(walk.segments - 1, walk.length), input.values.len())),
         "the input is shorter than its shape"
     );
+    let halves = output.precision.columns_per_word();
+    assert!(
+        halves == 1 || (output.residual.is_none() && first_block % 2 == 0),
+        "a residual, or a first block that is the second half of one, with bf16 as output"
+    );
+    assert!(
+        weights.precision == Precision::F32 || input.step == Step::Block,
+        "no picture is bf16"
+    );
     for panel in panels {
         assert!(weights.panels.contains(panel), "a panel of other weights");
         let blocks = (panel.first_block + panel.blocks).saturating_sub(first_block);
@@ -107,7 +120,7 @@ pub fn run(
             &[
                 (runs.count, output.run_stride),
                 (runs.width, output.pixel_stride),
-                (blocks, output.block_stride),
+                (blocks.div_ceil(halves), output.block_stride),
                 (isa.lanes(), 1),
             ],
         );
@@ -128,20 +141,26 @@ pub fn run(
             .residual
             .map_or(std::ptr::null(), |r| r[output.start..].as_ptr()),
         output: output.values[output.start..].as_mut_ptr(),
+        precision: output.precision,
         pixel_stride: output.pixel_stride,
         block_stride: output.block_stride,
         run_stride: output.run_stride,
     };
     // SAFETY: the asserts above are the contract of `Job`; an `Isa` proves that the processor has the set, and
     // `Packed` was made for it.
-    unsafe { (isa.0.pointwise)(&job) }
+    unsafe {
+        match weights.precision {
+            Precision::F32 => (isa.0.pointwise)(&job),
+            Precision::Bf16 => (isa.0.pointwise_bf16)(&job),
+        }
+    }
 }
 
 /// What [`run`] has checked.
 ///
 /// Contract: for every pixel of the runs, the walk from its window stays inside `input.values`; and for every pixel
-/// and every lane of the panels' blocks, `output` plus the strides, and `residual` unless it is null, are valid.
-/// `output` overlaps no input.
+/// and every lane of the panels' blocks, `output` plus the strides, and `residual` unless it is null, are valid; with bf16
+/// as output there is a word for each two columns, and `residual` is null. `output` overlaps no input.
 pub(super) struct Job<'a> {
     weights: &'a Packed,
     panels: &'a [Panel],
@@ -150,6 +169,7 @@ pub(super) struct Job<'a> {
     runs: Runs,
     input: Input<'a>,
     output: *mut f32,
+    precision: Precision,
     residual: *const f32,
     pixel_stride: usize,
     block_stride: usize,
@@ -182,8 +202,22 @@ pub(super) struct Tile {
 
 pub(super) type TileFn = unsafe fn(&Tile);
 
-/// Applies an activation to the finished tile of so many pixels and blocks.
-pub(super) type ActivateFn = unsafe fn(&Tile, usize, usize, Activation);
+/// What is done to a finished tile of so many pixels and blocks, out of place if it goes somewhere else as bf16.
+pub(super) type FinishFn = unsafe fn(&Tile, usize, usize, Activation, Option<&Rounded>);
+
+/// Where a tile goes as bf16.
+///
+/// Contract: for each pixel `pixels` from `output`, and from there each two blocks `block_stride` apart, is a vector of words.
+pub(super) struct Rounded {
+    output: *mut f32,
+    pixels: [usize; TILE_PIXELS_MAX],
+    block_stride: usize,
+    /// The tile begins with the second half of a block.
+    odd: bool,
+}
+
+/// A tile before it is rounded: as many blocks as a tile has at most, of 16 lanes at most.
+type Unrounded = [f32; TILE_PIXELS_MAX * 3 * 16];
 
 /// Walks all tiles of a job: panel by panel, so that a panel's weights are read from near memory by all pixels but
 /// the first ones. Where the input's runs follow each other without a gap, tiles reach across them: a picture
@@ -195,7 +229,7 @@ pub(super) unsafe fn all_tiles(
     job: &Job<'_>,
     picture: fn(usize, usize) -> TileFn,
     block: fn(usize, usize) -> TileFn,
-    activate: ActivateFn,
+    finish: FinishFn,
 ) {
     let (weights, input, runs) = (job.weights, &job.input, job.runs);
     let lanes = weights.isa.lanes();
@@ -209,9 +243,12 @@ pub(super) unsafe fn all_tiles(
     } else {
         (1, runs.count * runs.width)
     };
+    let is_rounded = job.precision == Precision::Bf16;
+    let halves = job.precision.columns_per_word();
+    let mut unrounded: Unrounded = [0.0; _];
     for panel in job.panels {
         let most = weights.isa.0.tile_pixels_max[panel.blocks - 1];
-        let first = (panel.first_block - job.first_block) * job.block_stride;
+        let first = (panel.first_block - job.first_block) / halves * job.block_stride;
         let mut tile = Tile {
             input: input.values.as_ptr(),
             segments: weights.walk.segments,
@@ -232,12 +269,27 @@ pub(super) unsafe fn all_tiles(
             block_stride: job.block_stride,
             relu6: job.activation == Activation::Relu6,
         };
+        let mut rounded = Rounded {
+            output: tile.output,
+            pixels: [0; TILE_PIXELS_MAX],
+            block_stride: job.block_stride,
+            odd: !panel.first_block.is_multiple_of(2),
+        };
+        if is_rounded {
+            tile.output = unrounded.as_mut_ptr();
+            tile.pixels = std::array::from_fn(|pixel| pixel * lanes);
+            tile.block_stride = TILE_PIXELS_MAX * lanes;
+        }
         let (mut run, mut column) = (0, 0);
         for stretch in 0..stretches {
             let mut done = 0;
             while done < length {
                 let pixels = tile_pixels(length - done, most);
-                for place in &mut tile.pixels[..pixels] {
+                let places = match is_rounded {
+                    true => &mut rounded.pixels,
+                    false => &mut tile.pixels,
+                };
+                for place in &mut places[..pixels] {
                     *place = run * job.run_stride + column * job.pixel_stride;
                     column += 1;
                     if column == runs.width {
@@ -248,9 +300,10 @@ pub(super) unsafe fn all_tiles(
                 tile.input = input.values[from..].as_ptr();
                 // SAFETY: the tile's pixels and blocks are among the job's.
                 unsafe { tile_of(pixels, panel.blocks)(&tile) };
-                if !job.activation.is_in_tile() {
+                if is_rounded || !job.activation.is_in_tile() {
+                    let rounded = is_rounded.then_some(&rounded);
                     // SAFETY: the same pixels and blocks, which have just been written.
-                    unsafe { activate(&tile, pixels, panel.blocks, job.activation) };
+                    unsafe { finish(&tile, pixels, panel.blocks, job.activation, rounded) };
                 }
                 done += pixels;
             }
@@ -272,20 +325,25 @@ fn tile_pixels(left: usize, most: usize) -> usize {
 ///
 /// # Safety
 /// The contract of [`Tile`] for `PIXELS` pixels, whose windows are `STEP` floats apart, and `BLOCKS` blocks; the
-/// processor has the set of `V`.
+/// processor has the set of `P`.
 #[expect(
     clippy::needless_range_loop,
     reason = "index loops with constant bounds over arrays that must become registers"
 )]
 #[inline(always)]
-pub(super) unsafe fn tile<V: Lanes, const PIXELS: usize, const BLOCKS: usize, const STEP: usize>(
+pub(super) unsafe fn tile<
+    P: Product,
+    const PIXELS: usize,
+    const BLOCKS: usize,
+    const STEP: usize,
+>(
     tile: &Tile,
 ) {
     // SAFETY: the bias has a vector for each block.
-    let mut bias = [unsafe { V::load(tile.bias) }; BLOCKS];
+    let mut bias = [unsafe { P::Sum::load(tile.bias) }; BLOCKS];
     for block in 1..BLOCKS {
         // SAFETY: as above.
-        bias[block] = unsafe { V::load(tile.bias.wrapping_add(block * V::N)) };
+        bias[block] = unsafe { P::Sum::load(tile.bias.wrapping_add(block * P::Sum::N)) };
     }
     let mut sums = [bias; PIXELS];
     // `wrapping_add` gives the same instructions as `add`, and no checks of its own in a test build.
@@ -299,18 +357,18 @@ pub(super) unsafe fn tile<V: Lanes, const PIXELS: usize, const BLOCKS: usize, co
         };
         for i in 0..length {
             // SAFETY: the packed weights have BLOCKS vectors for each step of the walk.
-            let mut w = [unsafe { V::load(weights) }; BLOCKS];
+            let mut w = [unsafe { P::load_words(weights) }; BLOCKS];
             for block in 1..BLOCKS {
                 // SAFETY: as above.
-                w[block] = unsafe { V::load(weights.wrapping_add(block * V::N)) };
+                w[block] = unsafe { P::load_words(weights.wrapping_add(block * P::Sum::N)) };
             }
-            weights = weights.wrapping_add(BLOCKS * V::N);
+            weights = weights.wrapping_add(BLOCKS * P::Sum::N);
             let input = input.wrapping_add(i);
             unrolled!(for pixel in 0..PIXELS {
                 // SAFETY: step `i` of this segment of this pixel's window.
-                let x = unsafe { V::splat(input.wrapping_add(pixel * STEP)) };
+                let x = unsafe { P::splat_word(input.wrapping_add(pixel * STEP)) };
                 for block in 0..BLOCKS {
-                    sums[pixel][block] = x.mul_add(w[block], sums[pixel][block]);
+                    sums[pixel][block] = x.add_to(w[block], sums[pixel][block]);
                 }
             });
         }
@@ -321,7 +379,7 @@ pub(super) unsafe fn tile<V: Lanes, const PIXELS: usize, const BLOCKS: usize, co
             let mut sum = sums[pixel][block];
             if !tile.residual.is_null() {
                 // SAFETY: a vector of a pixel and block of this tile.
-                sum = sum.add(unsafe { V::load(tile.residual.wrapping_add(at)) });
+                sum = sum.add(unsafe { P::Sum::load(tile.residual.wrapping_add(at)) });
             }
             if tile.relu6 {
                 sum = sum.relu6();
@@ -333,22 +391,36 @@ pub(super) unsafe fn tile<V: Lanes, const PIXELS: usize, const BLOCKS: usize, co
 }
 
 /// # Safety
-/// The contract of [`Tile`] for `pixels` pixels and `blocks` blocks, whose outputs have been written; the processor has the
-/// set of `V`.
+/// The contract of [`Tile`] for `pixels` pixels and `blocks` blocks, whose outputs have been written, and that of [`Rounded`]
+/// for the same; the processor has the set of `V`.
 #[inline(always)]
-pub(super) unsafe fn activate<V: Lanes>(
+pub(super) unsafe fn finish<V: Lanes>(
     tile: &Tile,
     pixels: usize,
     blocks: usize,
     activation: Activation,
+    rounded: Option<&Rounded>,
 ) {
     for block in 0..blocks {
-        for &pixel in &tile.pixels[..pixels] {
-            let at = tile.output.wrapping_add(pixel + block * tile.block_stride);
+        for pixel in 0..pixels {
+            let from = tile.pixels[pixel] + block * tile.block_stride;
             // SAFETY: a vector of a pixel and block of this tile.
-            let sum = unsafe { V::load(at) };
-            // SAFETY: as above.
-            unsafe { activation.apply(sum).store(at) };
+            let sum = unsafe { V::load(tile.output.wrapping_add(from)) };
+            let value = match activation.is_in_tile() {
+                true => sum,
+                false => activation.apply(sum),
+            };
+            match rounded {
+                // SAFETY: as above.
+                None => unsafe { value.store(tile.output.wrapping_add(from)) },
+                Some(rounded) => {
+                    let half = usize::from(rounded.odd) + block;
+                    let at = rounded.pixels[pixel] + half / 2 * rounded.block_stride;
+                    let words: *mut u16 = rounded.output.wrapping_add(at).cast();
+                    // SAFETY: half a vector of words, by the contract of `Rounded`.
+                    unsafe { value.store_bf16(words.wrapping_add(half % 2 * V::N)) };
+                }
+            }
         }
     }
 }

@@ -126,6 +126,23 @@ impl Lanes for Array {
     }
 
     #[inline(always)]
+    fn lower_bf16(self) -> Self {
+        self.with(self, |a, _| f32::from_bits(a.to_bits() << 16))
+    }
+
+    #[inline(always)]
+    fn upper_bf16(self) -> Self {
+        self.with(self, |a, _| f32::from_bits(a.to_bits() & !0xffff))
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(self, to: *mut u16) {
+        let words = self.0.map(super::bf16::round);
+        // SAFETY: the caller says that `to` is valid for N words of 16 bits.
+        unsafe { to.cast::<[u16; N]>().write_unaligned(words) }
+    }
+
+    #[inline(always)]
     fn relu6(self) -> Self {
         let mut limited = self;
         for v in &mut limited.0 {

@@ -3,6 +3,7 @@
 //! A whole block of a row is copied at once: 32 or 64 bytes that are neighbours in both layouts.
 
 use super::Tensor;
+use crate::inference::kernels::bf16;
 
 /// Some rows of a tensor: its shape, the first of them, its values.
 type From<'a> = (Tensor, usize, &'a [f32]);
@@ -82,6 +83,22 @@ pub fn mean((from, first, values): From<'_>, count: usize, (to, at, means): To<'
         }
         for sum in mean {
             *sum /= count as f32;
+        }
+    }
+}
+
+/// Rounds a tensor to bf16, in words of two.
+pub fn round(tensor: Tensor, from: &[f32], to: &mut [f32]) {
+    let lanes = tensor.lanes;
+    for block in 0..tensor.blocks() {
+        let rows = &from[block * tensor.pitch()..][..tensor.rows * lanes];
+        // Two blocks of f32 become one of words.
+        let words = &mut to[block / 2 * tensor.pitch()..][..tensor.rows * lanes];
+        for (row, words) in rows.chunks_exact(lanes).zip(words.chunks_exact_mut(lanes)) {
+            let half = &mut words[block % 2 * (lanes / 2)..][..lanes / 2];
+            for (&pair, word) in row.as_chunks::<2>().0.iter().zip(half) {
+                *word = bf16::word(pair);
+            }
         }
     }
 }

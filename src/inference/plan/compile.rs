@@ -3,19 +3,23 @@
 //! What is done at load, so that no frame pays for it: factors go into the weights before them, the scale of a softmax goes
 //! into the queries' weights, sums and activations join the product before them, weights are packed, and values that are
 //! not needed at the same time share a slot.
+//!
+//! With bf16, a value that only products read is made as bf16; one that others read too is made as both by a layer norm, and
+//! rounded by a stage of its own elsewhere.
 
 use super::super::kernels::Isa;
+use super::super::kernels::attention::Attention;
 use super::super::kernels::layer_norm::Norm;
-use super::super::kernels::pack::{Packed, Walk};
+use super::super::kernels::pack::Packed;
 use super::super::network::{Activation, Linear, Network, Op, Rows, Value};
-use super::{Limits, Program, Source, Stage, Work};
+use super::{Heads, Limits, Precision, Program, Source, Stage, Work};
 
 /// Pixels that a tile can have: how many rows decides between tall and wide tiles, and more than a tile's do not matter.
 const TILE_ROWS: usize = 16;
 
 impl Program {
-    pub(super) fn new(network: &Network, isa: Isa, limits: Limits) -> Self {
-        let mut compiler = Compiler::new(network, isa, limits);
+    pub(super) fn new(network: &Network, isa: Isa, precision: Precision, limits: Limits) -> Self {
+        let mut compiler = Compiler::new(network, isa, precision, limits);
         for index in 0..network.ops.len() {
             compiler.compile(index);
         }
@@ -25,26 +29,36 @@ impl Program {
 
 /// A stage whose values have no slots yet.
 struct Draft {
-    /// With the numbers of values where slots will be.
+    /// With keys where slots will be.
     work: Work,
     value: usize,
+    /// Of what it makes.
+    precision: Precision,
+    /// It makes the value as bf16 too.
+    also: bool,
+}
+
+/// A value in one precision.
+fn key(value: usize, precision: Precision) -> usize {
+    2 * value + usize::from(precision == Precision::Bf16)
 }
 
 struct Compiler<'a> {
     network: &'a Network,
     isa: Isa,
+    precision: Precision,
     limits: Limits,
     /// Which operations use each value.
     users: Vec<Vec<usize>>,
     /// Operations that another's stage does.
     joined: Vec<bool>,
-    /// The stage that makes each value: stages are put where their last operation stands.
-    drafts: Vec<Option<Draft>>,
-    attentions: Vec<(usize, usize)>,
+    /// The stages that make each value, put where their last operation stands.
+    drafts: Vec<Vec<Draft>>,
+    attentions: Vec<Heads>,
 }
 
 impl<'a> Compiler<'a> {
-    fn new(network: &'a Network, isa: Isa, limits: Limits) -> Self {
+    fn new(network: &'a Network, isa: Isa, precision: Precision, limits: Limits) -> Self {
         let count = network.ops.len();
         let mut users = vec![Vec::new(); count];
         for (index, op) in network.ops.iter().enumerate() {
@@ -55,10 +69,11 @@ impl<'a> Compiler<'a> {
         Self {
             network,
             isa,
+            precision,
             limits,
             users,
             joined: vec![false; count],
-            drafts: (0..count).map(|_| None).collect(),
+            drafts: (0..count).map(|_| Vec::new()).collect(),
             attentions: Vec::new(),
         }
     }
@@ -95,10 +110,10 @@ impl<'a> Compiler<'a> {
                 norm: Norm::new(self.isa, &norm.gain, &norm.shift, norm.epsilon),
             },
             Op::Attention { qkv, heads } => {
-                let head_len = self.network.shapes[index].columns / heads;
+                let heads = self.heads(index, *heads);
                 Work::Attention {
-                    qkv: self.source(*qkv),
-                    kind: self.attention(*heads, head_len),
+                    qkv: self.source_as(*qkv, heads.precision),
+                    kind: self.kind(heads),
                 }
             }
             Op::Mean { x } => Work::Mean { x: self.source(*x) },
@@ -110,7 +125,46 @@ impl<'a> Compiler<'a> {
                 panic!("a plan does this only right behind a linear layer: {op:?}")
             }
         };
-        self.drafts[value] = Some(Draft { work, value });
+        self.draft(work, value);
+    }
+
+    /// Puts the stage that makes a value, and one that rounds it if that is wanted and the first cannot.
+    fn draft(&mut self, work: Work, value: usize) {
+        let wanted = |precision| self.is_wanted(value, precision);
+        let (f32, bf16) = (wanted(Precision::F32), wanted(Precision::Bf16));
+        let (precision, also) = match &work {
+            Work::LayerNorm { .. } if f32 => (Precision::F32, bf16),
+            Work::LayerNorm { .. } | Work::Linear { residual: None, .. } if bf16 && !f32 => {
+                (Precision::Bf16, false)
+            }
+            Work::Attention { kind, .. } => (self.attentions[*kind].precision, false),
+            _ => (Precision::F32, false),
+        };
+        let is_there = also || precision == Precision::Bf16;
+        let draft = |work, precision, also| Draft {
+            work,
+            value,
+            precision,
+            also,
+        };
+        self.drafts[value].push(draft(work, precision, also));
+        if bf16 && !is_there {
+            let x = self.source(Value::of(value));
+            let round = draft(Work::Round { x }, Precision::Bf16, false);
+            self.drafts[value].push(round);
+        }
+    }
+
+    /// Whether some operation reads the value in this precision. The output is read as f32.
+    fn is_wanted(&self, value: usize, precision: Precision) -> bool {
+        let users = &self.users[value];
+        let read_as = |&user: &usize| match &self.network.ops[user] {
+            Op::Linear { .. } => self.precision,
+            Op::Attention { heads, .. } => self.heads(user, *heads).precision,
+            _ => Precision::F32,
+        };
+        users.iter().any(|user| read_as(user) == precision)
+            || (users.is_empty() && precision == Precision::F32)
     }
 
     /// A linear layer with what follows it and is nobody else's: factors, a sum, an activation.
@@ -141,38 +195,54 @@ impl<'a> Compiler<'a> {
             self.joined[user] = true;
             value = user;
         }
-        let inputs = layer.weights.len() / layer.bias.len();
         let rows = self.limits.rows.min(TILE_ROWS);
         let work = Work::Linear {
-            x: self.source(x),
-            packed: Packed::new(
-                self.isa,
-                Walk::channels(self.isa, inputs),
-                &layer.weights,
-                &layer.bias,
-                rows,
-            ),
+            x: self.source_as(x, self.precision),
+            packed: Packed::for_rows(self.isa, self.precision, &layer.weights, &layer.bias, rows),
             activation,
             residual,
         };
         (work, value)
     }
 
+    /// What kind of attention an operation is: in bf16 if its output is read so, and heads begin at blocks.
+    fn heads(&self, index: usize, count: usize) -> Heads {
+        let len = self.network.shapes[index].columns / count;
+        let mut users = self.users[index].iter();
+        let for_products = users.all(|&user| matches!(self.network.ops[user], Op::Linear { .. }));
+        let is_bf16 = self.precision == Precision::Bf16
+            && for_products
+            && !self.users[index].is_empty()
+            && Attention::takes(self.isa, Precision::Bf16, len);
+        Heads {
+            precision: if is_bf16 {
+                Precision::Bf16
+            } else {
+                Precision::F32
+            },
+            count,
+            len,
+        }
+    }
+
     /// The number of this kind of attention.
-    fn attention(&mut self, heads: usize, head_len: usize) -> usize {
-        let kind = (heads, head_len);
-        let known = self.attentions.iter().position(|&known| known == kind);
+    fn kind(&mut self, heads: Heads) -> usize {
+        let known = self.attentions.iter().position(|&known| known == heads);
         known.unwrap_or_else(|| {
-            self.attentions.push(kind);
+            self.attentions.push(heads);
             self.attentions.len() - 1
         })
     }
 
-    /// With the value's number in place of its slot.
+    /// A value as f32, with its key in place of its slot.
     fn source(&self, value: Value) -> Source {
+        self.source_as(value, Precision::F32)
+    }
+
+    fn source_as(&self, value: Value, precision: Precision) -> Source {
         let shape = self.network.shape(value);
         Source {
-            slot: value.index(),
+            slot: key(value.index(), precision),
             rows: shape.rows,
             columns: shape.columns,
         }
@@ -181,7 +251,8 @@ impl<'a> Compiler<'a> {
     /// Gives each value a slot that no other needs while it lives, and each slot the size of its largest value.
     fn finish(self) -> Program {
         let mut drafts: Vec<Draft> = self.drafts.into_iter().flatten().collect();
-        let mut last_use = vec![0; self.network.ops.len()];
+        let count = 2 * self.network.ops.len();
+        let mut last_use = vec![usize::MAX; count];
         for (place, draft) in drafts.iter_mut().enumerate() {
             for source in draft.work.sources() {
                 last_use[source.slot] = place;
@@ -194,32 +265,40 @@ impl<'a> Compiler<'a> {
         let more = self.network.shapes.iter().map(|s| more(s.rows)).max();
         let more = more.unwrap_or(0);
         let (mut slots, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
-        let mut slot_of = vec![usize::MAX; self.network.ops.len()];
+        let mut slot_of = vec![usize::MAX; count];
         let mut stages = Vec::new();
         for (place, mut draft) in drafts.into_iter().enumerate() {
-            let to = free.pop().unwrap_or_else(|| {
-                slots.push(0);
-                slots.len() - 1
-            });
             let shape = self.network.shapes[draft.value];
             let rows = match shape.rows {
                 Rows::Each { more } => self.limits.rows + more * self.limits.sequences,
                 Rows::One => self.limits.sequences,
             };
-            // A pitch has one row more where the rows are even.
-            let floats = self.isa.blocks(shape.columns) * self.isa.lanes() * (rows + 1);
-            slots[to] = slots[to].max(floats);
-            slot_of[draft.value] = to;
+            let mut take = |precision: Precision| {
+                let slot = free.pop().unwrap_or_else(|| {
+                    slots.push(0);
+                    slots.len() - 1
+                });
+                let blocks = self.isa.blocks(shape.columns);
+                let blocks = blocks.div_ceil(precision.columns_per_word());
+                // A pitch has one row more where the rows are even.
+                slots[slot] = slots[slot].max(blocks * self.isa.lanes() * (rows + 1));
+                slot_of[key(draft.value, precision)] = slot;
+                slot
+            };
+            let to = take(draft.precision);
+            let also = draft.also.then(|| take(Precision::Bf16));
             for source in draft.work.sources() {
-                let value = source.slot;
-                source.slot = slot_of[value];
-                if last_use[value] == place && !free.contains(&source.slot) {
+                let key = source.slot;
+                source.slot = slot_of[key];
+                if last_use[key] == place && !free.contains(&source.slot) {
                     free.push(source.slot);
                 }
             }
             stages.push(Stage {
                 work: draft.work,
                 to,
+                also,
+                precision: draft.precision,
                 rows: shape.rows,
                 columns: shape.columns,
             });
@@ -246,6 +325,7 @@ impl Work {
             | Self::First { x, .. }
             | Self::Positions { x, .. }
             | Self::LayerNorm { x, .. }
+            | Self::Round { x }
             | Self::Mean { x }
             | Self::Take { x, .. } => (Some(x), None),
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::kernels::Isa;
 use super::kernels::attention::{Attention, Part};
+pub use super::kernels::bf16::Precision;
 use super::kernels::layer_norm;
 use super::kernels::memory::Aligned;
 use super::kernels::pack::Packed;
@@ -50,10 +51,18 @@ struct Program {
     stages: Vec<Stage>,
     /// Floats of each slot.
     slots: Vec<usize>,
-    /// Heads and their columns, of each kind of attention.
-    attentions: Vec<(usize, usize)>,
+    attentions: Vec<Heads>,
     /// Rows that a sequence has at most beyond those of its input.
     more: usize,
+}
+
+/// A kind of attention: what of it needs memory of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Heads {
+    precision: Precision,
+    count: usize,
+    /// Columns of each.
+    len: usize,
 }
 
 /// What a run writes to.
@@ -68,6 +77,9 @@ struct Stage {
     work: Work,
     /// The slot that it writes, and what stands there then.
     to: usize,
+    /// A second one, which gets the same as bf16.
+    also: Option<usize>,
+    precision: Precision,
     rows: Rows,
     columns: usize,
 }
@@ -104,6 +116,10 @@ enum Work {
         /// Which of the program's attentions.
         kind: usize,
     },
+    /// From f32 to bf16.
+    Round {
+        x: Source,
+    },
     Mean {
         x: Source,
     },
@@ -122,10 +138,13 @@ struct Source {
 }
 
 impl Plan {
+    /// With [`Precision::Bf16`] the factors of all products are rounded to bf16, those of attention included; sums, norms and
+    /// what is added to is f32.
+    ///
     /// # Panics
     /// If the network has an operation that no stage does: see [`Network`]'s methods and the compiler's.
-    pub fn new(network: &Network, isa: Isa, limits: Limits) -> Self {
-        let program = Arc::new(Program::new(network, isa, limits));
+    pub fn new(network: &Network, isa: Isa, precision: Precision, limits: Limits) -> Self {
+        let program = Arc::new(Program::new(network, isa, precision, limits));
         Self {
             memory: Memory::new(&program),
             program,
@@ -147,8 +166,15 @@ impl Plan {
         for stage in &self.program.stages {
             // Taken out, so that the stage can read the others while it writes this one.
             let mut to = std::mem::take(&mut self.memory.slots[stage.to]);
-            stage.run(isa, &mut self.memory, input, lengths, &mut to);
+            let mut also = stage
+                .also
+                .map(|slot| std::mem::take(&mut self.memory.slots[slot]));
+            let outputs = (&mut *to, also.as_deref_mut());
+            stage.run(isa, &mut self.memory, input, lengths, outputs);
             self.memory.slots[stage.to] = to;
+            if let (Some(slot), Some(also)) = (stage.also, also) {
+                self.memory.slots[slot] = also;
+            }
         }
         if let Some(last) = self.program.stages.last() {
             let tensor = Tensor::of(isa, last.rows, last.columns, lengths);
@@ -224,8 +250,10 @@ impl std::fmt::Debug for Plan {
 impl Memory {
     fn new(program: &Program) -> Self {
         let keys_max = program.limits.rows + program.more;
-        let attention =
-            |&(heads, head_len): &_| Attention::new(program.isa, heads, head_len, keys_max);
+        let attention = |heads: &Heads| {
+            let (count, len) = (heads.count, heads.len);
+            Attention::new(program.isa, heads.precision, count, len, keys_max)
+        };
         Self {
             slots: program.slots.iter().map(|&n| Aligned::zeroed(n)).collect(),
             attentions: program.attentions.iter().map(attention).collect(),
@@ -254,7 +282,7 @@ impl Tensor {
         self.columns.div_ceil(self.lanes)
     }
 
-    /// Floats from block to block. An odd number of vectors: with a power of two all blocks of a row would fall into the same
+    /// Words from block to block. An odd number of vectors: with a power of two all blocks of a row would fall into the same
     /// set of the nearest cache, and push each other out.
     fn pitch(self) -> usize {
         (self.rows | 1) * self.lanes
@@ -278,7 +306,7 @@ impl Stage {
         memory: &mut Memory,
         input: Input<'_>,
         lengths: &[usize],
-        to: &mut [f32],
+        (to, also): (&mut [f32], Option<&mut [f32]>),
     ) {
         let slots = &memory.slots;
         let tensor = Tensor::of(isa, self.rows, self.columns, lengths);
@@ -334,6 +362,7 @@ impl Stage {
                 },
                 &mut Output {
                     values: to,
+                    precision: self.precision,
                     start: 0,
                     pixel_stride: isa.lanes(),
                     block_stride: tensor.pitch(),
@@ -349,7 +378,12 @@ impl Stage {
                 }
             }
             (Work::LayerNorm { x, norm }, _) => {
-                layer_norm::run(norm, tensor.rows, tensor.pitch(), &slots[x.slot], to);
+                let (f32, bf16) = match self.precision {
+                    Precision::F32 => (Some(to), also),
+                    Precision::Bf16 => (None, Some(to)),
+                };
+                let output = layer_norm::Output { f32, bf16 };
+                layer_norm::run(norm, tensor.rows, tensor.pitch(), &slots[x.slot], output);
             }
             (Work::Attention { qkv, kind }, _) => {
                 let attention = &mut memory.attentions[*kind];
@@ -364,6 +398,7 @@ impl Stage {
                     attention.run(part(0), part(1), part(2), to, tensor.pitch());
                 }
             }
+            (Work::Round { x }, _) => blocked::round(tensor, &slots[x.slot], to),
             (Work::Mean { x }, _) => {
                 for (from, sequence, len) in together(x) {
                     blocked::mean(
