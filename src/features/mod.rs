@@ -9,6 +9,9 @@ pub mod encoders;
 // The network EfficientNet-Lite0.
 pub mod efficientnet_lite0;
 
+// ViT and DINOv2.
+pub mod vision_transformer;
+
 // The stage.
 pub mod stage;
 

@@ -83,6 +83,7 @@ pub struct Norm {
 pub(super) enum Op {
     Words { table: Weights },
     Rows,
+    Patches { side: usize, patch: usize },
     First { x: Value, rows: Weights },
     Positions { x: Value, table: Weights },
     Linear { x: Value, layer: Linear },
@@ -99,7 +100,7 @@ impl Op {
     /// What it is computed from.
     pub(super) fn inputs(&self) -> impl Iterator<Item = Value> {
         let (first, second) = match *self {
-            Self::Words { .. } | Self::Rows => (None, None),
+            Self::Words { .. } | Self::Rows | Self::Patches { .. } => (None, None),
             Self::Add { x, y } => (Some(x), Some(y)),
             Self::Attention { qkv: x, .. }
             | Self::First { x, .. }
@@ -147,6 +148,17 @@ impl Network {
     /// The input is rows of `columns` numbers.
     pub fn rows(&mut self, columns: usize) -> Value {
         self.push(Op::Rows, Rows::Each { more: 0 }, columns)
+    }
+
+    /// The input is one picture of `side` by `side` pixels, `[row][column][red, green, blue]`, that is cut into squares of
+    /// `patch` by `patch`: each is a row of the value, in the same order of rows, columns and colours.
+    pub fn patches(&mut self, side: usize, patch: usize) -> Value {
+        assert!(
+            side.is_multiple_of(patch),
+            "{side} pixels are no patches of {patch}"
+        );
+        let op = Op::Patches { side, patch };
+        self.push(op, Rows::Each { more: 0 }, patch * patch * 3)
     }
 
     /// Puts `rows` in front of each sequence: the class token of a vision transformer.

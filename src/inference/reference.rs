@@ -55,6 +55,7 @@ impl<'a> Reference<'a> {
             let columns = self.network.shapes.first().map_or(0, |s| s.columns);
             let part = match input {
                 Input::Words(words) => Tensor::new(&words[first..first + len], &Device::Cpu)?,
+                Input::Picture(values) => Tensor::new(values, &Device::Cpu)?,
                 Input::Rows(values) => rows(&values[first * columns..][..len * columns], columns)?,
             };
             output.extend(self.sequence(part)?);
@@ -85,6 +86,12 @@ fn apply(op: &Op, weights: &[Tensor], input: &Tensor, values: &[Tensor]) -> Resu
     match *op {
         Op::Words { .. } => weights[0].index_select(input, 0),
         Op::Rows => Ok(input.clone()),
+        Op::Patches { side, patch } => {
+            let count = side / patch;
+            let pixels = input.reshape((count, patch, count, patch * 3))?;
+            let patches = pixels.permute((0, 2, 1, 3))?.contiguous()?;
+            patches.reshape((count * count, patch * patch * 3))
+        }
         Op::First { x, .. } => Tensor::cat(&[&weights[0], value(x)], 0),
         Op::Positions { x, .. } => value(x) + weights[0].narrow(0, 0, value(x).dim(0)?)?,
         Op::Linear { x, .. } => value(x).matmul(&weights[0])?.broadcast_add(&weights[1]),

@@ -19,6 +19,11 @@ const CASES: u64 = 200;
 /// What stands where nothing may be written.
 const UNTOUCHED: f32 = 1e30;
 
+/// Every instruction set, and where there is an instruction for pairs of bf16, the same without it.
+fn sets() -> impl Iterator<Item = Isa> {
+    Isa::available().flat_map(|isa| [Some(isa), isa.without_pairs()].into_iter().flatten())
+}
+
 /// A blocked tensor with room between its blocks, and everywhere what must not be touched.
 struct Blocked {
     lanes: usize,
@@ -117,7 +122,7 @@ fn a_number_is_rounded_to_the_nearest_bf16_and_from_the_middle_to_the_even_one()
     ] {
         assert_eq!(bf16::round(value), expected, "{value}");
         // Through a layer norm of one column, which gives its shift: 0 + shift, so no -0.
-        for isa in Isa::available().filter(|_| value != 0.0) {
+        for isa in sets().filter(|_| value != 0.0) {
             let norm = Norm::new(isa, &[0.0], &[value], 1.0);
             let mut words = vec![0.0; isa.lanes()];
             let output = layer_norm::Output {
@@ -138,7 +143,7 @@ fn a_number_is_rounded_to_the_nearest_bf16_and_from_the_middle_to_the_even_one()
 
 #[test]
 fn a_product_of_bf16_is_what_its_definition_says() {
-    for isa in Isa::available() {
+    for isa in sets() {
         for seed in 0..CASES {
             check_product(isa, seed);
         }
@@ -225,7 +230,7 @@ fn check_product(isa: Isa, seed: u64) {
 
 #[test]
 fn a_layer_norm_is_what_its_definition_says() {
-    for isa in Isa::available() {
+    for isa in sets() {
         for seed in 0..CASES {
             let mut random = Seeded(seed);
             let (rows, columns) = (random.from(1..=20), random.from(1..=100));
@@ -281,7 +286,7 @@ fn a_layer_norm_is_what_its_definition_says() {
 
 #[test]
 fn a_softmax_is_what_its_definition_says() {
-    for isa in Isa::available() {
+    for isa in sets() {
         for seed in 0..CASES {
             let mut random = Seeded(seed);
             let (rows, columns) = (random.from(1..=20), random.from(1..=100));
@@ -325,7 +330,7 @@ fn a_softmax_is_what_its_definition_says() {
 
 #[test]
 fn attention_is_what_its_definition_says() {
-    for isa in Isa::available() {
+    for isa in sets() {
         for seed in 0..CASES {
             check_attention(isa, Precision::F32, seed);
             check_attention(isa, Precision::Bf16, seed);
@@ -466,7 +471,7 @@ fn an_activation_keeps_its_promised_error_over_its_whole_range() {
     let fine = (-120_000..=120_000).map(|i| i as f32 / 10_000.0);
     let coarse = (-200..=200).map(|i| 5.0 * i as f32);
     let values: Vec<f32> = fine.chain(coarse).collect();
-    for isa in Isa::available() {
+    for isa in sets() {
         for (activation, promised) in [
             (Activation::Relu, 0.0),
             (Activation::Gelu, 1e-7),
@@ -489,7 +494,7 @@ fn an_activation_keeps_its_promised_error_over_its_whole_range() {
 
 #[test]
 fn a_nan_stays_a_nan_so_that_it_is_found_at_the_end() {
-    for isa in Isa::available() {
+    for isa in sets() {
         for activation in [
             Activation::None,
             Activation::Relu,
@@ -506,7 +511,7 @@ fn a_nan_stays_a_nan_so_that_it_is_found_at_the_end() {
 
 #[test]
 fn a_tensor_that_is_one_value_short_is_refused() {
-    for isa in Isa::available() {
+    for isa in sets() {
         let lanes = isa.lanes();
         let columns = 2 * lanes;
         let norm = Norm::new(isa, &vec![1.0; columns], &vec![0.0; columns], 1e-5);

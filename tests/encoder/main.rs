@@ -26,6 +26,8 @@ mod seeded;
 
 mod sentences;
 
+mod transformers;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 

@@ -76,7 +76,7 @@ fn vision(
     net
 }
 
-fn assert_equal(found: &[f32], expected: &[f32], case: &str) {
+pub fn assert_equal(found: &[f32], expected: &[f32], case: &str) {
     assert_eq!(found.len(), expected.len(), "{case}");
     let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
     let pairs = found.iter().zip(expected);
@@ -87,7 +87,7 @@ fn assert_equal(found: &[f32], expected: &[f32], case: &str) {
     );
 }
 
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot =
         |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum() };
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()

@@ -203,8 +203,7 @@ super::instantiate! {
 }
 
 /// The set with an instruction for pairs of bf16, of which the same tiles are made.
-pub(super) static TABLE_BF16: super::Table = super::Table {
-    name: "avx512-bf16",
+pub(super) static TABLE_PAIRS: super::Table = super::Table {
     pointwise_bf16: pairs::run,
     ..PLAIN
 };

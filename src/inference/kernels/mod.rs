@@ -76,13 +76,15 @@ impl Isa {
     pub fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let native = {
-            let avx512 = is_x86_feature_detected!("avx512f");
-            let pairs = avx512 && is_x86_feature_detected!("avx512bf16");
-            let pairs = pairs.then_some(&avx512::TABLE_BF16);
-            let avx512 = avx512.then_some(&avx512::TABLE);
+            let avx512 = is_x86_feature_detected!("avx512f").then(|| {
+                match is_x86_feature_detected!("avx512bf16") {
+                    true => &avx512::TABLE_PAIRS,
+                    false => &avx512::TABLE,
+                }
+            });
             let avx2 = (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
                 .then_some(&avx2::TABLE);
-            [pairs, avx512, avx2]
+            [avx512, avx2]
         };
         #[cfg(target_arch = "aarch64")]
         let native = [Some(&neon::TABLE)];
@@ -100,9 +102,23 @@ impl Isa {
         Self::available().next().unwrap_or(Self(&portable::TABLE))
     }
 
-    /// The set of this name, if the processor has it: `avx512-bf16`, `avx512`, `avx2`, `neon`, `portable`.
+    /// The set of this name, if the processor has it: `avx512`, `avx2`, `neon`, `portable`.
     pub fn named(name: &str) -> Option<Self> {
         Self::available().find(|isa| isa.name() == name)
+    }
+
+    /// This set without its instruction for pairs of bf16, if it has one: what an older processor runs.
+    pub fn without_pairs(self) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if std::ptr::eq(self.0, &avx512::TABLE_PAIRS) {
+            return Some(Self(&avx512::TABLE));
+        }
+        None
+    }
+
+    /// Whether it has an instruction that multiplies pairs of bf16; without one, bf16 is slower than f32.
+    pub fn has_pairs(self) -> bool {
+        self.without_pairs().is_some()
     }
 
     pub fn name(self) -> &'static str {

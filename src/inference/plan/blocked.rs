@@ -32,6 +32,38 @@ pub fn from_rows(tensor: Tensor, first: usize, rows: &[f32], to: &mut [f32]) {
     }
 }
 
+/// Cuts a picture of `side` by `side` pixels into patches of `patch` by `patch`, each a row of the tensor.
+pub fn from_picture(
+    tensor: Tensor,
+    (side, patch): (usize, usize),
+    picture: &[f32],
+    to: &mut [f32],
+) {
+    let (lanes, count, len) = (tensor.lanes, side / patch, patch * 3);
+    // A row of pixels of a patch is `len` neighbouring columns, which may begin and end within a block.
+    for (y, pixels) in picture.chunks_exact(side * 3).enumerate() {
+        let first = y % patch * len;
+        for (x, pixels) in pixels.chunks_exact(len).enumerate() {
+            let row = y / patch * count + x;
+            let mut done = 0;
+            while done < len {
+                let column = first + done;
+                let part = (lanes - column % lanes).min(len - done);
+                let at = column / lanes * tensor.pitch() + row * lanes + column % lanes;
+                to[at..at + part].copy_from_slice(&pixels[done..done + part]);
+                done += part;
+            }
+        }
+    }
+    let rest = tensor.columns % lanes;
+    if rest > 0 {
+        let last = (tensor.blocks() - 1) * tensor.pitch();
+        for row in to[last..][..tensor.rows * lanes].chunks_exact_mut(lanes) {
+            row[rest..].fill(0.0);
+        }
+    }
+}
+
 /// Adds `rows` to the tensor's rows from `first` on.
 pub fn add_rows(tensor: Tensor, first: usize, rows: &[f32], to: &mut [f32]) {
     for (row, values) in (first..).zip(rows.chunks_exact(tensor.columns)) {

@@ -88,6 +88,7 @@ impl<'a> Compiler<'a> {
                 table: table.clone(),
             },
             Op::Rows => Work::Rows,
+            &Op::Patches { side, patch } => Work::Patches { side, patch },
             Op::First { x, rows } => Work::First {
                 x: self.source(*x),
                 rows: rows.clone(),
@@ -318,7 +319,7 @@ impl Work {
     /// What it reads.
     fn sources(&mut self) -> impl Iterator<Item = &mut Source> {
         let (first, second) = match self {
-            Self::Words { .. } | Self::Rows => (None, None),
+            Self::Words { .. } | Self::Rows | Self::Patches { .. } => (None, None),
             Self::Linear { x, residual, .. } => (Some(x), residual.as_mut()),
             Self::Add { x, y } => (Some(x), Some(y)),
             Self::Attention { qkv: x, .. }

@@ -28,6 +28,8 @@ pub enum Input<'a> {
     Words(&'a [u32]),
     /// `[row][column]`, of all sequences one after the other.
     Rows(&'a [f32]),
+    /// A picture, `[row][column][red, green, blue]`: one sequence, with a row for each patch.
+    Picture(&'a [f32]),
 }
 
 /// How much comes in one run at most; the memory is laid out for it.
@@ -89,6 +91,10 @@ enum Work {
         table: Weights,
     },
     Rows,
+    Patches {
+        side: usize,
+        patch: usize,
+    },
     First {
         x: Source,
         rows: Weights,
@@ -207,7 +213,14 @@ impl Program {
                 (Work::Rows, Input::Rows(values)) => {
                     assert_eq!(values.len(), rows * stage.columns, "the input's length");
                 }
-                (Work::Words { .. } | Work::Rows, _) => panic!("another kind of input"),
+                (&Work::Patches { side, patch }, Input::Picture(values)) => {
+                    let patches = (side / patch).pow(2);
+                    assert_eq!(lengths, [patches], "a sequence with a row for each patch");
+                    assert_eq!(values.len(), side * side * 3, "the picture's size");
+                }
+                (Work::Words { .. } | Work::Rows | Work::Patches { .. }, _) => {
+                    panic!("another kind of input")
+                }
                 (Work::Positions { x, table }, _) => {
                     let known = table.len() / stage.columns;
                     assert!(
@@ -324,8 +337,11 @@ impl Stage {
                 }
             }
             (Work::Rows, Input::Rows(values)) => from_rows(tensor, 0, values, to),
+            (&Work::Patches { side, patch }, Input::Picture(values)) => {
+                blocked::from_picture(tensor, (side, patch), values, to);
+            }
             // Refused by the check.
-            (Work::Words { .. } | Work::Rows, _) => {}
+            (Work::Words { .. } | Work::Rows | Work::Patches { .. }, _) => {}
             (Work::First { x, rows }, _) => {
                 let more = rows.len() / self.columns;
                 for (from, first, len) in together(x) {

@@ -1,0 +1,190 @@
+//! Vision transformers: a picture is cut into square patches, which are the words of a transformer (Dosovitskiy et al., "An
+//! Image is Worth 16x16 Words", 2021; Oquab et al., "DINOv2", 2023).
+//!
+//! Thread: start-up; the network that comes of it runs anywhere. Allocates: yes.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::inference::network::{Activation, Linear, Network, Norm, Value, Weights};
+use crate::inference::tensors::{TensorFile, Tensors};
+
+/// Of layer normalisation, in all of them.
+const EPSILON: f32 = 1e-6;
+const FIX: &str = "name a safetensors file with the tensors of timm's model of this name";
+
+/// What tells one vision transformer from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Rows and columns of the picture, in pixels.
+    pub side: usize,
+    /// Rows and columns of a patch.
+    pub patch: usize,
+    /// Features of a position.
+    pub columns: usize,
+    pub heads: usize,
+    pub layers: usize,
+    /// Every result that is added is scaled (LayerScale).
+    pub is_scaled: bool,
+}
+
+/// ViT-Tiny with patches of 16 pixels: 1.25 thousand million multiply-adds.
+pub const VIT_TINY: Spec = Spec {
+    side: 224,
+    patch: 16,
+    columns: 192,
+    heads: 3,
+    layers: 12,
+    is_scaled: false,
+};
+
+/// ViT-Small with patches of 16 pixels.
+pub const VIT_SMALL: Spec = Spec {
+    columns: 384,
+    heads: 6,
+    ..VIT_TINY
+};
+
+/// DINOv2-S: patches of 14 pixels, LayerScale.
+pub const DINOV2_SMALL: Spec = Spec {
+    patch: 14,
+    is_scaled: true,
+    ..VIT_SMALL
+};
+
+impl Spec {
+    /// Patches of a picture.
+    pub fn patches(self) -> usize {
+        (self.side / self.patch).pow(2)
+    }
+
+    /// Values of the input: `[row][column][red, green, blue]`.
+    pub fn input_len(self) -> usize {
+        self.side * self.side * 3
+    }
+
+    /// Values of the output: the class token, then a row for each patch.
+    pub fn output_len(self) -> usize {
+        (self.patches() + 1) * self.columns
+    }
+}
+
+/// The weights of a network by their names and shapes: from a file, or made up.
+pub trait Source {
+    /// # Errors
+    /// If there is no such tensor of this shape.
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+}
+
+impl Source for Tensors<'_> {
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.read(name, shape)
+    }
+}
+
+/// The network with the weights of a file.
+///
+/// # Errors
+/// [`Kind::Model`](crate::error::Kind::Model) if the file is missing or damaged, or a tensor is missing or has another shape.
+pub fn load(spec: Spec, path: &Path) -> Result<Network> {
+    let file = TensorFile::read(path, FIX)?;
+    network(spec, &file.tensors()?)
+}
+
+/// The network, whose output is its last layer norm: the class token first, then the patches, row by row.
+///
+/// # Errors
+/// Those of the source.
+pub fn network(spec: Spec, source: &impl Source) -> Result<Network> {
+    let Spec {
+        patch,
+        columns,
+        heads,
+        layers,
+        ..
+    } = spec;
+    let reader = Reader { source };
+    let mut net = Network::default();
+    let patches = net.patches(spec.side, patch);
+    let embedded = net.linear(patches, reader.patch_embedding(patch, columns)?);
+    let class = reader.vector("cls_token", &[1, 1, columns])?;
+    let tokens = net.first(embedded, class);
+    let places = [1, spec.patches() + 1, columns];
+    let mut x = net.positions(tokens, reader.vector("pos_embed", &places)?);
+    for index in 0..layers {
+        let part = |name: &str| format!("blocks.{index}.{name}");
+        let normed = net.layer_norm(x, reader.norm(&part("norm1"), columns)?);
+        let qkv = reader.linear(&part("attn.qkv"), columns, 3 * columns)?;
+        let attended = net.attention(normed, qkv, heads);
+        let projected = reader.linear(&part("attn.proj"), columns, columns)?;
+        let mut sum = net.linear(attended, projected);
+        if spec.is_scaled {
+            sum = net.scale(sum, reader.vector(&part("ls1.gamma"), &[columns])?);
+        }
+        x = net.add(x, sum);
+        let mut sum = perceptron(&mut net, &reader, &part, x)?;
+        if spec.is_scaled {
+            sum = net.scale(sum, reader.vector(&part("ls2.gamma"), &[columns])?);
+        }
+        x = net.add(x, sum);
+    }
+    net.layer_norm(x, reader.norm("norm", columns)?);
+    Ok(net)
+}
+
+/// The two-layer network after each attention, four times as wide inside.
+fn perceptron(
+    net: &mut Network,
+    reader: &Reader<'_, impl Source>,
+    part: &dyn Fn(&str) -> String,
+    x: Value,
+) -> Result<Value> {
+    let columns = net.shape(x).columns;
+    let normed = net.layer_norm(x, reader.norm(&part("norm2"), columns)?);
+    let inner = reader.linear(&part("mlp.fc1"), columns, 4 * columns)?;
+    let inner = net.linear(normed, inner);
+    let inner = net.activate(inner, Activation::Gelu);
+    let outer = reader.linear(&part("mlp.fc2"), 4 * columns, columns)?;
+    Ok(net.linear(inner, outer))
+}
+
+/// Weights by the names that timm gives them.
+struct Reader<'a, S> {
+    source: &'a S,
+}
+
+impl<S: Source> Reader<'_, S> {
+    fn vector(&self, name: &str, shape: &[usize]) -> Result<Weights> {
+        Ok(self.source.tensor(name, shape)?.into())
+    }
+
+    fn norm(&self, name: &str, columns: usize) -> Result<Norm> {
+        Ok(Norm {
+            gain: self.vector(&format!("{name}.weight"), &[columns])?,
+            shift: self.vector(&format!("{name}.bias"), &[columns])?,
+            epsilon: EPSILON,
+        })
+    }
+
+    fn linear(&self, name: &str, inputs: usize, outputs: usize) -> Result<Linear> {
+        Ok(Linear {
+            weights: self.vector(&format!("{name}.weight"), &[outputs, inputs])?,
+            bias: self.vector(&format!("{name}.bias"), &[outputs])?,
+        })
+    }
+
+    /// A convolution `[output][colour][row][column]` as a linear layer on patches `[row][column][colour]`.
+    fn patch_embedding(&self, patch: usize, outputs: usize) -> Result<Linear> {
+        let shape = [outputs, 3, patch, patch];
+        let planar = self.source.tensor("patch_embed.proj.weight", &shape)?;
+        let plane = patch * patch;
+        let weights = planar.chunks_exact(3 * plane).flat_map(|filter| {
+            let pixel = move |pixel| (0..3).map(move |colour| filter[colour * plane + pixel]);
+            (0..plane).flat_map(pixel)
+        });
+        Ok(Linear {
+            weights: weights.collect(),
+            bias: self.vector("patch_embed.proj.bias", &[outputs])?,
+        })
+    }
+}
