@@ -238,6 +238,7 @@ pub struct Running<O>(O);
 
 impl<O: Operator> Running<O> {
     /// Pushes one event in and gives what follows from it to `out`.
+    #[inline]
     pub fn push(&mut self, event: O::In, mut out: impl FnMut(O::Out)) {
         self.0.push(event, &mut out);
     }

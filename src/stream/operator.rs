@@ -40,6 +40,7 @@ impl<T> Operator for Input<T> {
     type In = Event<T>;
     type Out = Event<T>;
 
+    #[inline]
     fn push(&mut self, event: Event<T>, next: &mut impl FnMut(Event<T>)) {
         next(event);
     }
@@ -53,6 +54,7 @@ impl<A: Operator, B: Operator<In = A::Out>> Operator for Then<A, B> {
     type In = A::In;
     type Out = B::Out;
 
+    #[inline]
     fn push(&mut self, event: A::In, next: &mut impl FnMut(B::Out)) {
         let Self(first, then) = self;
         first.push(event, &mut |between| then.push(between, next));
@@ -79,6 +81,7 @@ impl<E: Copy> Operator for Fan<E> {
     type In = E;
     type Out = Side<E, E>;
 
+    #[inline]
     fn push(&mut self, event: E, next: &mut impl FnMut(Side<E, E>)) {
         next(Side::Left(event));
         next(Side::Right(event));
@@ -93,6 +96,7 @@ impl<A: Operator, B: Operator> Operator for Both<A, B> {
     type In = Side<A::In, B::In>;
     type Out = Side<A::Out, B::Out>;
 
+    #[inline]
     fn push(&mut self, event: Self::In, next: &mut impl FnMut(Self::Out)) {
         match event {
             Side::Left(event) => self.0.push(event, &mut |out| next(Side::Left(out))),

@@ -166,6 +166,7 @@ impl SourceTime {
     }
 
     /// Takes an element in, and gives it and the bound that follows from it to `next`, if it is admitted.
+    #[inline]
     pub fn push<T>(&mut self, element: Element<T>, next: &mut impl FnMut(Event<T>)) -> Admission {
         let admission = self.admit(&element);
         if admission == Admission::Admitted {
@@ -178,6 +179,7 @@ impl SourceTime {
         admission
     }
 
+    #[inline]
     fn admit<T>(&mut self, element: &Element<T>) -> Admission {
         // What the runtime made up itself has no number of the source's.
         if element.origin == Origin::Filled {
@@ -206,6 +208,7 @@ impl SourceTime {
     }
 
     /// What an element at `at` says about those to come. For whoever admits elements himself.
+    #[inline]
     pub fn learn<T>(&mut self, at: MonoTime, next: &mut impl FnMut(Event<T>)) {
         let since = self.latest.map(|latest| at - latest);
         let latest = self.latest.map_or(at, |latest| latest.max(at));
@@ -257,6 +260,7 @@ impl SourceTime {
         }
     }
 
+    #[inline]
     fn raise<T>(&mut self, bound: MonoTime, next: &mut impl FnMut(Event<T>)) {
         if bound > self.bound {
             self.bound = bound;
@@ -280,6 +284,14 @@ impl Numbers {
     /// Takes note of a number; false if it was seen. `is_newer` says that its element lies behind all others: then it is no
     /// repetition, whatever its number, and one that is not ahead says that the sender has begun to count anew.
     fn is_new(&mut self, number: u64, is_newer: bool) -> bool {
+        if let Some(newest) = self.newest
+            && number == newest.wrapping_add(1)
+        {
+            // As nearly all come.
+            self.newest = Some(number);
+            self.seen = self.seen << 1 | 1;
+            return true;
+        }
         let newest = match self.newest {
             Some(newest) if number > newest || !is_newer => newest,
             _ => {

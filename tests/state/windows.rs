@@ -264,11 +264,11 @@ fn a_stream_that_has_changed_begins_cold_and_the_others_go_on() {
 #[test]
 fn a_state_that_is_too_large_is_left_out_and_said() {
     let text = format!(
-        "{SPEED}aggregate = \"variance\"\nwindow = {{ size = \"20 s\", slide = \"10 ms\" }}\n"
+        "{SPEED}aggregate = \"variance\"\nwindow = {{ size = \"40 s\", slide = \"10 ms\" }}\n"
     );
     let mut streams = Streams::open(&parse(&text)).unwrap();
     let mut random = Random(9);
-    for beat in 0..2_500 {
+    for beat in 0..4_500 {
         let at = beat * 10 * MS;
         let value = random.below(1 << 20) as f32 * 1e-3;
         streams.take(&reading(at, at + MS, beat as u32, 0, value));

@@ -1,237 +1,113 @@
 //! Sums of floating-point numbers without any rounding.
 //!
-//! The sum is kept as a fixed-point number wide enough for all finite `f64`: chunks of 32 bits in 64-bit words, so that
-//! carries wait (R. Neal, *Fast exact summation using small and large superaccumulators*, arXiv 1505.05571). It is rounded
-//! once, when it is read. That makes addition associative and gives it an inverse: parts may be summed in any order, and
-//! what was added can be taken out again without a trace.
+//! The sum is a fixed-point number that is rounded once, when it is read. That makes addition associative and gives it an
+//! inverse: parts may be summed in any order, and what was added can be taken out again without a trace. Numbers of similar
+//! magnitude, which is what sensors give, are summed in one word of 128 bits whose lowest bit is chosen by the first of
+//! them: room for a mantissa, and for 75 binades of carries and of differences in magnitude. What does not fit there goes to
+//! a number as [wide](super::wide) as all `f64` need.
 //!
 //! Thread: any. Allocates: no. Blocks: no. Locks: no. Syscalls: none.
 
 use crate::state::bytes::Fields;
+use crate::stream::aggregate::wide::{WideSum, split};
 use crate::stream::kept::Kept;
 
-/// Bits of a chunk that hold the number; the others hold carries.
-const CHUNK_BITS: usize = 32;
-const CHUNK_MASK: u128 = 0xffff_ffff;
-/// Finite numbers take 2098 bits, 2^63 of them 63 more, and a sign.
-const CHUNKS: usize = (2098 + 63) / CHUNK_BITS + 2;
-/// Each addition changes a chunk by less than 2^32, so this many leave it below 2^63.
-const CARRY_AFTER: u32 = 1 << 30;
-
-const MANTISSA_BITS: u32 = 52;
-const MANTISSA: u64 = (1 << MANTISSA_BITS) - 1;
-const EXPONENT_MAX: u64 = 0x7ff;
-const INFINITY: u64 = EXPONENT_MAX << MANTISSA_BITS;
-
 /// The exact sum of any number of `f64`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ExactSum {
-    /// In units of the least positive `f64`, 2^-1074; chunk 0 is the lowest. All outside `low..=high` are 0.
-    chunks: [i64; CHUNKS],
-    low: usize,
-    high: usize,
-    /// Additions since carries were last moved on.
-    additions: u32,
-    not_a_number: i64,
-    infinite: i64,
-    minus_infinite: i64,
+    narrow: Narrow,
+    /// What did not fit.
+    wide: WideSum,
 }
 
-impl Default for ExactSum {
-    fn default() -> Self {
-        Self {
-            chunks: [0; CHUNKS],
-            low: CHUNKS,
-            high: 0,
-            additions: 0,
-            not_a_number: 0,
-            infinite: 0,
-            minus_infinite: 0,
-        }
-    }
-}
-
-/// The chunks in use.
 impl Kept for ExactSum {
     fn keep(&self, out: &mut Vec<u8>) {
-        self.low.keep(out);
-        self.high.keep(out);
-        let used = self.chunks.get(self.low..=self.high);
-        used.unwrap_or_default().keep(out);
-        self.additions.keep(out);
-        self.not_a_number.keep(out);
-        self.infinite.keep(out);
-        self.minus_infinite.keep(out);
+        self.narrow.keep(out);
+        self.wide.is_used().keep(out);
+        if self.wide.is_used() {
+            self.wide.keep(out);
+        }
     }
 
     fn put_back(&mut self, from: &mut Fields<'_>) -> Option<()> {
-        *self = Self::default();
-        self.low.put_back(from)?;
-        self.high.put_back(from)?;
-        if self.low > CHUNKS || self.high >= CHUNKS {
-            return None;
+        self.narrow.put_back(from)?;
+        let mut is_wide = false;
+        is_wide.put_back(from)?;
+        self.wide.clear();
+        if is_wide {
+            self.wide.put_back(from)?;
         }
-        if let Some(used) = self.chunks.get_mut(self.low..=self.high) {
-            used.put_back(from)?;
-        }
-        self.additions.put_back(from)?;
-        self.not_a_number.put_back(from)?;
-        self.infinite.put_back(from)?;
-        self.minus_infinite.put_back(from)
+        Some(())
     }
 }
 
 impl ExactSum {
+    #[inline]
     pub fn add(&mut self, x: f64) {
-        self.put(x, 1);
+        if !self.narrow.put(x, false) {
+            self.put_far(x, false);
+        }
     }
 
     /// Takes out what was added.
-    pub fn remove(&mut self, x: f64) {
-        self.put(x, -1);
-    }
-
     #[inline]
-    fn put(&mut self, x: f64, times: i64) {
-        let bits = x.to_bits();
-        let exponent = bits >> MANTISSA_BITS & EXPONENT_MAX;
-        if exponent == EXPONENT_MAX {
-            return self.put_special(x, times);
+    pub fn remove(&mut self, x: f64) {
+        if !self.narrow.put(x, true) {
+            self.put_far(x, true);
         }
-        // The number is mantissa * 2^shift, in units of 2^-1074.
-        let (mantissa, shift) = match exponent {
-            0 => (bits & MANTISSA, 0),
-            _ => (bits & MANTISSA | 1 << MANTISSA_BITS, exponent as usize - 1),
-        };
-        let sign = if x.is_sign_negative() { -times } else { times };
-        let low = shift / CHUNK_BITS;
-        let wide = u128::from(mantissa) << (shift % CHUNK_BITS);
-        self.chunks[low] += sign * (wide & CHUNK_MASK) as i64;
-        self.chunks[low + 1] += sign * (wide >> CHUNK_BITS & CHUNK_MASK) as i64;
-        self.chunks[low + 2] += sign * (wide >> (2 * CHUNK_BITS)) as i64;
-        self.low = self.low.min(low);
-        self.high = self.high.max(low + 2);
-        self.count(1);
     }
 
     #[cold]
-    fn put_special(&mut self, x: f64, times: i64) {
-        if x.is_nan() {
-            self.not_a_number += times;
-        } else if x > 0.0 {
-            self.infinite += times;
+    fn put_far(&mut self, x: f64, is_out: bool) {
+        if x == 0.0 {
+            return;
+        }
+        if self.narrow.make_room(x) && self.narrow.put(x, is_out) {
+            return;
+        }
+        if is_out {
+            self.wide.remove(x);
         } else {
-            self.minus_infinite += times;
+            self.wide.add(x);
         }
     }
 
     /// Adds another sum.
+    #[inline]
     pub fn merge(&mut self, part: &Self) {
-        self.not_a_number += part.not_a_number;
-        self.infinite += part.infinite;
-        self.minus_infinite += part.minus_infinite;
-        if part.low > part.high {
-            return;
+        if !self.narrow.merge(&part.narrow) {
+            self.wide.add_whole(part.narrow.sum, part.narrow.unit);
         }
-        for (chunk, more) in self.chunks[part.low..=part.high]
-            .iter_mut()
-            .zip(&part.chunks[part.low..=part.high])
-        {
-            *chunk += more;
-        }
-        self.low = self.low.min(part.low);
-        self.high = self.high.max(part.high);
-        // Chunks whose carries have been moved on are still worth an addition.
-        self.count(part.additions + 1);
-    }
-
-    fn count(&mut self, additions: u32) {
-        self.additions += additions;
-        if self.additions >= CARRY_AFTER {
-            self.carry();
+        if part.wide.is_used() {
+            self.wide.merge(&part.wide);
         }
     }
 
-    /// Moves carries on: then every chunk but the highest one in use is in `0..2^32`, and that one has the sign.
-    fn carry(&mut self) {
-        self.additions = 0;
-        let mut at = self.low;
-        // BOUND: the number of chunks. The highest keeps its carry while it is short.
-        while at < self.high
-            || (at == self.high && self.chunks[at] >> CHUNK_BITS != self.chunks[at] >> 63)
-        {
-            let carry = self.chunks[at] >> CHUNK_BITS;
-            self.chunks[at] -= carry << CHUNK_BITS;
-            self.chunks[at + 1] += carry;
-            at += 1;
-            self.high = self.high.max(at);
+    /// Forgets everything.
+    #[inline]
+    pub fn clear(&mut self) {
+        // With the same unit: what comes next is probably like what came before.
+        self.narrow.sum = 0;
+        if self.wide.is_used() {
+            self.wide.clear();
         }
     }
 
     /// The sum, rounded once: to the nearest `f64`, to even on a tie, infinite if too large.
+    #[inline]
     pub fn value(&self) -> f64 {
-        if self.not_a_number > 0 || (self.infinite > 0 && self.minus_infinite > 0) {
-            return f64::NAN;
+        if self.wide.is_used() {
+            self.wide_value()
+        } else {
+            self.narrow.value()
         }
-        if self.infinite > 0 {
-            return f64::INFINITY;
-        }
-        if self.minus_infinite > 0 {
-            return f64::NEG_INFINITY;
-        }
-        let mut sum = self.clone();
-        sum.carry();
-        let mut from_top = (sum.low..=sum.high).rev().map(|at| sum.chunks[at]);
-        let is_negative = from_top
-            .find(|chunk| *chunk != 0)
-            .is_some_and(|top| top < 0);
-        if is_negative {
-            for chunk in &mut sum.chunks {
-                *chunk = -*chunk;
-            }
-            sum.carry();
-        }
-        let magnitude = f64::from_bits(sum.magnitude());
-        if is_negative { -magnitude } else { magnitude }
     }
 
-    /// The bits of the rounded sum, which is not negative and whose carries have been moved on.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "chunks are in 0..2^32, and a mantissa has 54 bits"
-    )]
-    fn magnitude(&self) -> u64 {
-        let Some(top) = (self.low..=self.high)
-            .rev()
-            .find(|at| self.chunks[*at] != 0)
-        else {
-            return 0;
-        };
-        let chunk = |below: usize| {
-            top.checked_sub(below)
-                .map_or(0, |at| self.chunks[at] as u128)
-        };
-        let leading = chunk(0) << (2 * CHUNK_BITS) | chunk(1) << CHUNK_BITS | chunk(2);
-        // `leading` is in units of 2^unit, and the whole sum has this many bits.
-        let leading_bits = 128 - leading.leading_zeros() as usize;
-        let bits = (leading_bits + top * CHUNK_BITS).saturating_sub(2 * CHUNK_BITS);
-        let mantissa_bits = MANTISSA_BITS as usize + 1;
-        if bits <= mantissa_bits {
-            // The number is in units of the least `f64`, and so are these bits: also where it is subnormal.
-            return (leading >> ((2 - top.min(2)) * CHUNK_BITS)) as u64;
-        }
-        let cut = leading_bits - mantissa_bits;
-        let mut mantissa = (leading >> cut) as u64;
-        let rest = leading & ((1 << cut) - 1);
-        let half = 1 << (cut - 1);
-        let is_more = || (self.low..top.saturating_sub(2)).any(|at| self.chunks[at] != 0);
-        if rest > half || (rest == half && (mantissa % 2 == 1 || is_more())) {
-            mantissa += 1;
-        }
-        // The leading one of the mantissa counts into the exponent, and so does a carry out of it.
-        let exponent = (bits - mantissa_bits) as u64;
-        (mantissa + (exponent << MANTISSA_BITS)).min(INFINITY)
+    #[cold]
+    fn wide_value(&self) -> f64 {
+        let mut sum = self.wide.clone();
+        sum.add_whole(self.narrow.sum, self.narrow.unit);
+        sum.value()
     }
 
     /// The sum as numbers that add up to it, the greatest first: as many as it takes, at most `N`, the others 0.
@@ -267,6 +143,155 @@ impl ExactSum {
     }
 }
 
+/// How far a mantissa may be moved up in a word of 127 bits and a sign.
+const ROOM: usize = 127 - 53;
+/// The first number lies at least this far above the lowest bit: smaller ones may follow.
+const BELOW: usize = 16;
+/// Units are chosen in such steps, so that sums of similar numbers have the same.
+const STEP: usize = 32;
+/// That of the greatest numbers, with nothing below.
+const UNIT_MAX: usize = 2045;
+/// No unit was chosen yet: nothing fits.
+const NO_UNIT: usize = usize::MAX / 2;
+
+/// A sum of numbers whose bits all lie within one word.
+#[derive(Clone, Copy, Debug)]
+struct Narrow {
+    /// In units of 2^(`unit` - 1074).
+    sum: i128,
+    unit: usize,
+}
+
+impl Kept for Narrow {
+    fn keep(&self, out: &mut Vec<u8>) {
+        self.sum.cast_unsigned().keep(out);
+        self.unit.keep(out);
+    }
+
+    fn put_back(&mut self, from: &mut Fields<'_>) -> Option<()> {
+        let mut sum = 0_u128;
+        sum.put_back(from)?;
+        self.sum = sum.cast_signed();
+        self.unit.put_back(from)?;
+        let is_chosen = self.unit <= UNIT_MAX;
+        (is_chosen || (self.unit == NO_UNIT && self.sum == 0)).then_some(())
+    }
+}
+
+impl Default for Narrow {
+    fn default() -> Self {
+        Self {
+            sum: 0,
+            unit: NO_UNIT,
+        }
+    }
+}
+
+impl Narrow {
+    /// False if the number does not fit: then nothing has changed.
+    #[inline]
+    fn put(&mut self, x: f64, is_out: bool) -> bool {
+        let Some((mantissa, shift)) = split(x) else {
+            return false;
+        };
+        // Below the unit this wraps, and is more than there is room for.
+        let up = shift.wrapping_sub(self.unit);
+        if up > ROOM {
+            return false;
+        }
+        let term = i128::from(mantissa) << up;
+        let is_less = x.is_sign_negative() != is_out;
+        let term = if is_less { -term } else { term };
+        match self.sum.checked_add(term) {
+            Some(sum) => {
+                self.sum = sum;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Chooses a unit with which the number may fit. False if there is none.
+    fn make_room(&mut self, x: f64) -> bool {
+        let Some((_, shift)) = split(x) else {
+            return false;
+        };
+        if self.sum == 0 {
+            self.unit = shift.saturating_sub(BELOW) / STEP * STEP;
+            true
+        } else if shift < self.unit {
+            self.lower(shift / STEP * STEP)
+        } else {
+            // Only where the low bits are all 0.
+            let up = (shift - self.unit).saturating_sub(ROOM).div_ceil(STEP) * STEP;
+            let is_free = (self.sum.trailing_zeros() as usize) >= up;
+            if up > 0 && is_free {
+                self.sum >>= up;
+                self.unit += up;
+            }
+            up > 0 && is_free
+        }
+    }
+
+    /// A lower unit, if the sum still fits.
+    #[inline]
+    fn lower(&mut self, unit: usize) -> bool {
+        let by = self.unit - unit;
+        let bits = 128 - self.sum.unsigned_abs().leading_zeros() as usize;
+        let fits = by < 127 && bits + by < 127;
+        if fits {
+            self.sum <<= by;
+            self.unit = unit;
+        }
+        fits
+    }
+
+    /// False if the part does not fit: then the sum has not changed.
+    #[inline]
+    fn merge(&mut self, part: &Self) -> bool {
+        if part.sum == 0 {
+            return true;
+        }
+        if self.sum == 0 {
+            *self = *part;
+            return true;
+        }
+        let mut part = *part;
+        let has_one_unit = self.unit == part.unit
+            || (self.unit > part.unit && self.lower(part.unit))
+            || (self.unit < part.unit && part.lower(self.unit));
+        if !has_one_unit {
+            return false;
+        }
+        match self.sum.checked_add(part.sum) {
+            Some(sum) => {
+                self.sum = sum;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Rounded to nearest, to even on a tie: as an integer is, since what is subnormal needs no rounding here.
+    #[inline]
+    #[expect(clippy::cast_precision_loss, reason = "this is the rounding")]
+    fn value(&self) -> f64 {
+        if self.sum == 0 {
+            return 0.0;
+        }
+        self.sum as f64 * power_of_two(self.unit)
+    }
+}
+
+/// 2^(`unit` - 1074), for a unit that some number has: at most 2046.
+#[inline]
+fn power_of_two(unit: usize) -> f64 {
+    match unit as u64 {
+        unit @ 0..52 => f64::from_bits(1 << unit),
+        unit => f64::from_bits((unit - 51) << 52),
+    }
+}
+
 #[cfg(test)]
 #[allow(
     clippy::cast_possible_truncation,
@@ -275,6 +300,8 @@ impl ExactSum {
 )]
 mod tests {
     use super::*;
+
+    const MANTISSAS: u64 = (1 << 52) - 1;
 
     fn sum(numbers: &[f64]) -> f64 {
         let mut sum = ExactSum::default();
@@ -370,16 +397,85 @@ mod tests {
     }
 
     #[test]
-    fn carries_are_moved_on_before_a_chunk_is_full() {
-        let mut exact = ExactSum {
-            additions: CARRY_AFTER - 3,
-            ..ExactSum::default()
+    fn numbers_of_any_magnitudes_are_summed_as_if_all_were_wide() {
+        let mut bits = 11_u64;
+        let mut next = move || {
+            bits = bits
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            bits >> 8
         };
-        for _ in 0..10 {
-            exact.add(-f64::MAX);
-            exact.add(f64::MAX);
-            exact.add(-0.3);
+        for round in 0..4_000 {
+            // How far apart the magnitudes lie decides what fits into a word.
+            let spread = [1, 20, 60, 74, 90, 300, 2000][round % 7];
+            let middle = 40 + next() % (2046 - 80);
+            let (mut exact, mut part) = (ExactSum::default(), ExactSum::default());
+            let mut wide = WideSum::default();
+            let mut kept = Vec::new();
+            for _ in 0..1 + next() % 40 {
+                let exponent = (middle + next() % spread).min(2045);
+                // Often with few bits set, and sometimes nothing.
+                let mantissa = next() & (MANTISSAS >> (next() % 53)) << (next() % 30) & MANTISSAS;
+                let x = f64::from_bits(exponent << 52 | mantissa | (next() & 1) << 63);
+                let x = if next() % 20 == 0 { 0.0 } else { x };
+                match next() % 8 {
+                    0 => part.add(x),
+                    1 => {
+                        exact.merge(&part);
+                        part.clear();
+                        exact.add(x);
+                    }
+                    2 if !kept.is_empty() => {
+                        let old = kept.swap_remove(next() as usize % kept.len());
+                        exact.remove(old);
+                        wide.remove(old);
+                        exact.add(x);
+                    }
+                    _ => {
+                        exact.add(x);
+                        kept.push(x);
+                    }
+                }
+                wide.add(x);
+            }
+            exact.merge(&part);
+            assert_eq!(
+                exact.value().to_bits(),
+                wide.value().to_bits(),
+                "round {round}"
+            );
+            let parts: [f64; 40] = exact.parts();
+            let mut rest = exact.clone();
+            for x in parts.into_iter().take_while(|x| x.is_finite()) {
+                rest.remove(x);
+            }
+            if exact.value().is_finite() {
+                assert_eq!(rest.value(), 0.0, "round {round}: the parts are the whole");
+            }
         }
-        assert_eq!(exact.value(), sum(&[-0.3; 10]));
+    }
+
+    #[test]
+    fn a_sum_that_outgrows_its_word_is_still_exact() {
+        let mut exact = ExactSum::default();
+        let mut doubled = 1.0;
+        exact.add(1.0);
+        for _ in 0..200 {
+            exact.merge(&exact.clone());
+            doubled *= 2.0;
+        }
+        exact.add(1.0);
+        assert_eq!(exact.value(), doubled);
+        exact.remove(doubled);
+        assert_eq!(exact.value(), 1.0);
+    }
+
+    #[test]
+    fn readings_of_a_sensor_stay_in_one_word() {
+        let mut exact = ExactSum::default();
+        for k in 1..100_000_u32 {
+            exact.add((f64::from(k) * 0.37).sin() * 1e3 + 1e-6);
+        }
+        assert!(!exact.wide.is_used());
     }
 }

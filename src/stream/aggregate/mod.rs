@@ -11,8 +11,10 @@ use std::marker::PhantomData;
 
 use crate::stream::element::Element;
 
-// Sums without rounding.
+// Sums without rounding, of similar numbers and of any.
 pub mod exact;
+
+mod wide;
 
 // Count, sum, mean, variance, least and greatest.
 pub mod numbers;
@@ -40,6 +42,11 @@ pub trait Aggregate {
 
     /// The state of no elements.
     fn empty(&self) -> Self::State;
+
+    /// Makes a state that of no elements again.
+    fn clear(&self, state: &mut Self::State) {
+        *state = self.empty();
+    }
 
     fn add(&self, state: &mut Self::State, element: &Element<Self::In>);
 
@@ -99,6 +106,10 @@ impl<T, F: Fn(&T) -> A::In, A: Aggregate> Aggregate for Of<T, F, A> {
         self.aggregate.empty()
     }
 
+    fn clear(&self, state: &mut A::State) {
+        self.aggregate.clear(state);
+    }
+
     fn add(&self, state: &mut A::State, element: &Element<T>) {
         let value = (self.function)(&element.value);
         self.aggregate.add(state, &element.with(value));
@@ -130,6 +141,10 @@ macro_rules! several_at_once {
 
             fn empty(&self) -> Self::State {
                 ($(self.$place.empty(),)*)
+            }
+
+            fn clear(&self, state: &mut Self::State) {
+                $(self.$place.clear(&mut state.$place);)*
             }
 
             fn add(&self, state: &mut Self::State, element: &Element<T>) {

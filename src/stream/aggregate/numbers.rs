@@ -68,6 +68,11 @@ impl Aggregate for Sum {
         ExactSum::default()
     }
 
+    fn clear(&self, state: &mut ExactSum) {
+        state.clear();
+    }
+
+    #[inline]
     fn add(&self, state: &mut ExactSum, element: &Element<f64>) {
         state.add(element.value);
     }
@@ -100,6 +105,12 @@ impl Aggregate for Mean {
         Self::State::default()
     }
 
+    fn clear(&self, (count, sum): &mut Self::State) {
+        *count = 0;
+        sum.clear();
+    }
+
+    #[inline]
     fn add(&self, (count, sum): &mut Self::State, element: &Element<f64>) {
         *count += 1;
         sum.add(element.value);
@@ -161,6 +172,12 @@ impl Aggregate for Variance {
 
     fn empty(&self) -> Moments {
         Moments::default()
+    }
+
+    fn clear(&self, state: &mut Moments) {
+        state.count = 0;
+        state.sum.clear();
+        state.squares.clear();
     }
 
     fn add(&self, state: &mut Moments, element: &Element<f64>) {

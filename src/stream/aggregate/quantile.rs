@@ -159,6 +159,14 @@ impl<const BINS: usize> Aggregate for Quantile<BINS> {
         }
     }
 
+    fn clear(&self, state: &mut Bins<BINS>) {
+        state.positive.fill(0);
+        state.negative.fill(0);
+        state.zero = 0;
+        state.count = 0;
+        state.top = 0;
+    }
+
     fn add(&self, state: &mut Bins<BINS>, element: &Element<f64>) {
         let value = element.value;
         if value.is_nan() {

@@ -110,6 +110,18 @@ impl Aggregate for Statistic {
         }
     }
 
+    fn clear(&self, state: &mut State) {
+        match state {
+            State::Count(count) => *count = 0,
+            State::Sum(state) => Sum.clear(state),
+            State::Mean(state) => Mean.clear(state),
+            State::Extreme(best) => *best = None,
+            State::Moments(state) => self.variance().clear(state),
+            State::Bins(state) => self.quantile().clear(state),
+            State::End(end) => *end = None,
+        }
+    }
+
     fn add(&self, state: &mut State, element: &Element<f64>) {
         match state {
             State::Count(count) => *count += 1,

@@ -126,7 +126,13 @@ impl<T: Copy> Lane<T> {
         self.bound
     }
 
+    /// Nobody waits for it.
+    pub fn is_idle(&self) -> bool {
+        self.is_idle
+    }
+
     /// Takes an event of the stream.
+    #[inline]
     pub fn take(&mut self, event: &Event<T>) {
         match event {
             Event::Element(element) => self.push(element),
@@ -141,6 +147,7 @@ impl<T: Copy> Lane<T> {
     }
 
     /// Puts an element in its place in time.
+    #[inline]
     pub fn push(&mut self, element: &Element<T>) {
         self.counts.pushed += 1;
         self.is_idle = false;
@@ -202,6 +209,7 @@ impl<T: Copy> Lane<T> {
         low
     }
 
+    #[inline]
     fn get(&self, index: usize) -> &Element<T> {
         let place = self.start + index;
         // A ring of any length: one comparison in place of a division.
@@ -209,6 +217,7 @@ impl<T: Copy> Lane<T> {
         &self.ring[wrapped]
     }
 
+    #[inline]
     fn get_mut(&mut self, index: usize) -> &mut Element<T> {
         let place = self.start + index;
         let wrapped = place.checked_sub(self.ring.len()).unwrap_or(place);

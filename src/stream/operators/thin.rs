@@ -9,86 +9,73 @@ use crate::stream::element::{Element, Event};
 use crate::stream::operator::Operator;
 use crate::units::{MonoTime, Nanos};
 
-/// The last element of each burst: one that no other follows within `quiet`.
+/// When an element that is held is on its own, and goes out.
+pub trait Rule {
+    /// True if one that lies at `at`, or all from there on, leave the one at `held` behind. `held <= at`.
+    fn is_over(&self, held: MonoTime, at: MonoTime) -> bool;
+}
+
+/// No other followed within so long.
+#[derive(Clone, Copy, Debug)]
+pub struct Quiet(Nanos);
+
+impl Rule for Quiet {
+    fn is_over(&self, held: MonoTime, at: MonoTime) -> bool {
+        at - held >= self.0
+    }
+}
+
+/// Its period is over: periods begin at the multiples of this.
+#[derive(Clone, Copy, Debug)]
+pub struct Period(Nanos);
+
+impl Rule for Period {
+    fn is_over(&self, held: MonoTime, at: MonoTime) -> bool {
+        let end = (held.0.div_euclid(self.0.0) + 1).saturating_mul(self.0.0);
+        at.0 >= end
+    }
+}
+
+/// The last element of each group: it is held until a rule says that the group is over.
 #[derive(Clone, Debug)]
-pub struct Debounce<T> {
-    quiet: Nanos,
+pub struct LastOf<T, R> {
+    rule: R,
     held: Option<Element<T>>,
     bound: MonoTime,
     pub out_of_order: u64,
 }
+
+/// The last element of each burst: one that no other follows within a time.
+pub type Debounce<T> = LastOf<T, Quiet>;
+
+/// At most one element a period: the last before each multiple of it. A period without an element gives none.
+pub type Sample<T> = LastOf<T, Period>;
 
 impl<T> Debounce<T> {
     pub fn new(quiet: Nanos) -> Self {
-        Self {
-            quiet,
-            held: None,
-            bound: MonoTime(i64::MIN),
-            out_of_order: 0,
-        }
+        Self::by(Quiet(quiet))
     }
-}
-
-impl<T: Copy> Operator for Debounce<T> {
-    type In = Event<T>;
-    type Out = Event<T>;
-
-    fn push(&mut self, event: Event<T>, next: &mut impl FnMut(Event<T>)) {
-        match event {
-            Event::Element(element) => {
-                match self.held {
-                    Some(held) if element.at < held.at => {
-                        self.out_of_order += 1;
-                        return;
-                    }
-                    Some(held) if element.at - held.at >= self.quiet => next(Event::Element(held)),
-                    _ => {}
-                }
-                self.held = Some(element);
-            }
-            Event::Bound(bound) => {
-                if let Some(held) = self.held.take_if(|held| bound - held.at >= self.quiet) {
-                    next(Event::Element(held));
-                }
-                // What is held may still come out, with its own time.
-                let bound = self.held.map_or(bound, |held| bound.min(held.at));
-                if bound > self.bound {
-                    self.bound = bound;
-                    next(Event::Bound(bound));
-                }
-            }
-            Event::Idle => next(Event::Idle),
-        }
-    }
-}
-
-/// At most one element a period: the last before each multiple of `period`. A period without an element gives none.
-#[derive(Clone, Debug)]
-pub struct Sample<T> {
-    period: Nanos,
-    held: Option<Element<T>>,
-    bound: MonoTime,
-    pub out_of_order: u64,
 }
 
 impl<T> Sample<T> {
     /// `period` above 0.
     pub fn new(period: Nanos) -> Self {
+        Self::by(Period(period.max(Nanos(1))))
+    }
+}
+
+impl<T, R> LastOf<T, R> {
+    fn by(rule: R) -> Self {
         Self {
-            period: period.max(Nanos(1)),
+            rule,
             held: None,
             bound: MonoTime(i64::MIN),
             out_of_order: 0,
         }
     }
-
-    /// The end of the period that an instant lies in.
-    fn end(&self, at: MonoTime) -> MonoTime {
-        MonoTime((at.0.div_euclid(self.period.0) + 1).saturating_mul(self.period.0))
-    }
 }
 
-impl<T: Copy> Operator for Sample<T> {
+impl<T: Copy, R: Rule> Operator for LastOf<T, R> {
     type In = Event<T>;
     type Out = Event<T>;
 
@@ -100,18 +87,19 @@ impl<T: Copy> Operator for Sample<T> {
                         self.out_of_order += 1;
                         return;
                     }
-                    Some(held) if element.at >= self.end(held.at) => next(Event::Element(held)),
+                    Some(held) if self.rule.is_over(held.at, element.at) => {
+                        next(Event::Element(held));
+                    }
                     _ => {}
                 }
                 self.held = Some(element);
             }
             Event::Bound(bound) => {
-                let end = self.held.map(|held| self.end(held.at));
-                if end.is_some_and(|end| bound >= end)
-                    && let Some(held) = self.held.take()
-                {
+                let rule = &self.rule;
+                if let Some(held) = self.held.take_if(|held| rule.is_over(held.at, bound)) {
                     next(Event::Element(held));
                 }
+                // What is held may still come out, with its own time.
                 let bound = self.held.map_or(bound, |held| bound.min(held.at));
                 if bound > self.bound {
                     self.bound = bound;

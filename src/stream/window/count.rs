@@ -7,12 +7,11 @@
 //! Thread: whichever runs the stream. Allocates: when built. Blocks: no. Locks: no. Syscalls: none.
 
 use crate::stream::aggregate::Aggregate;
-use crate::stream::element::{Element, Event, Side};
+use crate::stream::element::Element;
 use crate::stream::kept::{Kept, kept};
-use crate::stream::operator::Operator;
 use crate::stream::window::config::WindowConfig;
 use crate::stream::window::pane::{Pane, PaneRing};
-use crate::stream::window::{Counts, Given, Out, Window, is_possible};
+use crate::stream::window::{Counts, Given, OfKind, Out, Window, is_possible};
 use crate::units::{MonoTime, Nanos};
 
 /// See [the module](self).
@@ -23,7 +22,6 @@ pub struct CountWindows<T, A: Aggregate, K> {
     /// Elements of a pane: the greatest common divisor of both.
     pane: i64,
     partial: bool,
-    lateness: Nanos,
     key: K,
     aggregate: A,
     rings: Box<[PaneRing<A::State>]>,
@@ -50,13 +48,12 @@ impl<T, A: Aggregate<In = T>, K> CountWindows<T, A, K> {
             every,
             pane,
             partial: config.partial,
-            lateness: config.lateness,
             key,
             aggregate,
             rings: vec![PaneRing::new(in_window + 1, in_window, &nothing); keys].into_boxed_slice(),
             seen: vec![0; keys].into_boxed_slice(),
             gathered: Pane::empty(nothing),
-            out: Out::new(),
+            out: Out::new(config.lateness),
             value: std::marker::PhantomData,
         }
     }
@@ -71,34 +68,6 @@ where
     A: Aggregate<In = T>,
     K: Fn(&T) -> usize,
 {
-    fn element(&mut self, element: Element<T>, next: &mut impl FnMut(Given<T, A::Out>)) {
-        self.out.counts.elements += 1;
-        let key = (self.key)(&element.value);
-        let Some(seen) = self.seen.get_mut(key) else {
-            self.out.counts.without_place += 1;
-            return;
-        };
-        if !is_possible(element.at) {
-            self.out.counts.impossible += 1;
-            return;
-        }
-        if element.at + self.lateness < self.out.reached {
-            self.out.late(element, next);
-            return;
-        }
-        self.out.counts.admitted += 1;
-        self.rings[key].add(*seen / self.pane, &self.aggregate, &element);
-        *seen += 1;
-        if *seen % self.every == 0 {
-            let end = *seen;
-            if end >= self.count || self.partial {
-                self.say(key, end, next);
-            }
-            // The next window begins there.
-            self.rings[key].forget_before((end + self.every - self.count) / self.pane);
-        }
-    }
-
     /// The window of elements up to number `end`.
     fn say(&mut self, key: usize, end: i64, next: &mut impl FnMut(Given<T, A::Out>)) {
         let first = (end - self.count).max(0) / self.pane;
@@ -132,29 +101,47 @@ where
     }
 }
 
-impl<T, A, K> Operator for CountWindows<T, A, K>
+impl<T, A, K> OfKind<T, A::Out> for CountWindows<T, A, K>
 where
     A: Aggregate<In = T>,
     K: Fn(&T) -> usize,
 {
-    type In = Event<T>;
-    type Out = Given<T, A::Out>;
-
-    fn push(&mut self, event: Event<T>, next: &mut impl FnMut(Self::Out)) {
-        match event {
-            Event::Element(element) => self.element(element, next),
-            Event::Bound(bound) if bound > self.out.reached => {
-                if bound == MonoTime::FAR {
-                    self.rest(next);
-                }
-                self.out.reached = bound;
-                self.out.pass_bound(self.lateness, next);
-            }
-            Event::Bound(_) => {}
-            Event::Idle => {
-                next(Side::Left(Event::Idle));
-                next(Side::Right(Event::Idle));
-            }
+    fn element(&mut self, element: Element<T>, next: &mut impl FnMut(Given<T, A::Out>)) {
+        self.out.counts.elements += 1;
+        let key = (self.key)(&element.value);
+        let Some(seen) = self.seen.get_mut(key) else {
+            self.out.counts.without_place += 1;
+            return;
+        };
+        if !is_possible(element.at) {
+            self.out.counts.impossible += 1;
+            return;
         }
+        if element.at + self.out.lateness < self.out.reached {
+            self.out.late(element, next);
+            return;
+        }
+        self.out.counts.admitted += 1;
+        self.rings[key].add(*seen / self.pane, &self.aggregate, &element);
+        *seen += 1;
+        if *seen % self.every == 0 {
+            let end = *seen;
+            if end >= self.count || self.partial {
+                self.say(key, end, next);
+            }
+            // The next window begins there.
+            let begin = (end + self.every - self.count) / self.pane;
+            self.rings[key].forget_before(begin, &self.aggregate);
+        }
+    }
+
+    fn advance(&mut self, bound: MonoTime, next: &mut impl FnMut(Given<T, A::Out>)) {
+        if bound == MonoTime::FAR {
+            self.rest(next);
+        }
+    }
+
+    fn out(&mut self) -> &mut Out {
+        &mut self.out
     }
 }

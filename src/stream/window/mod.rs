@@ -116,6 +116,8 @@ const NO_BOUND: MonoTime = MonoTime(i64::MIN);
 #[derive(Clone, Debug)]
 struct Out {
     counts: Counts,
+    /// How long after its end a window waits for late elements.
+    lateness: Nanos,
     /// The input's bound.
     reached: MonoTime,
     /// No result that is still to come lies before this.
@@ -125,9 +127,10 @@ struct Out {
 kept!(impl [] Out { counts, reached, bound });
 
 impl Out {
-    fn new() -> Self {
+    fn new(lateness: Nanos) -> Self {
         Self {
             counts: Counts::default(),
+            lateness,
             reached: NO_BOUND,
             bound: NO_BOUND,
         }
@@ -163,12 +166,12 @@ impl Out {
     }
 
     /// Passes the bound on: results to come lie at or behind it less the lateness; of late elements nothing is known.
-    fn pass_bound<T, R>(&mut self, lateness: Nanos, next: &mut impl FnMut(Given<T, R>)) {
+    fn pass_bound<T, R>(&mut self, next: &mut impl FnMut(Given<T, R>)) {
         let is_end = self.reached == MonoTime::FAR;
         let bound = if is_end {
             MonoTime::FAR
         } else {
-            self.reached - lateness
+            self.reached - self.lateness
         };
         if bound > self.bound {
             self.bound = bound;
@@ -176,6 +179,37 @@ impl Out {
         }
         if is_end {
             next(Side::Right(Event::Bound(bound)));
+        }
+    }
+}
+
+/// What one kind of windows does with what comes. The rest is the same for all.
+trait OfKind<T, R> {
+    fn element(&mut self, element: Element<T>, next: &mut impl FnMut(Given<T, R>));
+
+    /// Gives out what a bound sets free, which lies beyond the one before.
+    fn advance(&mut self, bound: MonoTime, next: &mut impl FnMut(Given<T, R>));
+
+    fn out(&mut self) -> &mut Out;
+}
+
+#[inline]
+fn take<T, R>(
+    windows: &mut impl OfKind<T, R>,
+    event: Event<T>,
+    next: &mut impl FnMut(Given<T, R>),
+) {
+    match event {
+        Event::Element(element) => windows.element(element, next),
+        Event::Bound(bound) if bound > windows.out().reached => {
+            windows.advance(bound, next);
+            windows.out().reached = bound;
+            windows.out().pass_bound(next);
+        }
+        Event::Bound(_) => {}
+        Event::Idle => {
+            next(Side::Left(Event::Idle));
+            next(Side::Right(Event::Idle));
         }
     }
 }
@@ -267,12 +301,13 @@ where
     type In = Event<T>;
     type Out = Given<T, A::Out>;
 
+    #[inline]
     fn push(&mut self, event: Event<T>, next: &mut impl FnMut(Self::Out)) {
         match self {
-            Self::Time(windows) => windows.push(event, next),
-            Self::Count(windows) => windows.push(event, next),
-            Self::Session(windows) => windows.push(event, next),
-            Self::Trailing(windows) => windows.push(event, next),
+            Self::Time(windows) => take(windows, event, next),
+            Self::Count(windows) => take(windows, event, next),
+            Self::Session(windows) => take(windows, event, next),
+            Self::Trailing(windows) => take(windows, event, next),
         }
     }
 }
@@ -285,6 +320,7 @@ impl<L, R, W: Operator<Out = Side<L, R>>> Operator for OnTime<W> {
     type In = W::In;
     type Out = L;
 
+    #[inline]
     fn push(&mut self, event: W::In, next: &mut impl FnMut(L)) {
         self.0.push(event, &mut |given| {
             if let Side::Left(result) = given {

@@ -41,15 +41,16 @@ impl<S: Clone> Pane<S> {
         }
     }
 
-    pub fn clear(&mut self, empty: &S) {
+    pub fn clear<A: Aggregate<State = S>>(&mut self, aggregate: &A) {
         self.count = 0;
         self.filled = 0;
         self.min_at = MonoTime::FAR;
         self.max_at = MonoTime(i64::MIN);
         self.arrived = MonoTime(i64::MIN);
-        self.state.clone_from(empty);
+        aggregate.clear(&mut self.state);
     }
 
+    #[inline]
     pub fn add<A: Aggregate<State = S>>(&mut self, aggregate: &A, element: &Element<A::In>) {
         self.count += 1;
         self.filled += u64::from(element.origin == Origin::Filled);
@@ -80,7 +81,6 @@ pub struct PaneRing<S> {
     tree: Option<Tree<S>>,
     /// First and last number with elements in it.
     used: Option<(i64, i64)>,
-    nothing: S,
 }
 
 /// What pairs of panes come to, and pairs of pairs. Node 1 is the root, node `n` has the children `2 n` and `2 n + 1`.
@@ -104,7 +104,6 @@ impl<S: Clone> PaneRing<S> {
             panes,
             tree,
             used: None,
-            nothing: nothing.clone(),
         }
     }
 
@@ -136,6 +135,7 @@ impl<S: Clone> PaneRing<S> {
     }
 
     /// Adds an element to a pane [that there is room for](Self::has_room_for).
+    #[inline]
     pub fn add<A: Aggregate<State = S>>(
         &mut self,
         number: i64,
@@ -163,7 +163,7 @@ impl<S: Clone> PaneRing<S> {
     }
 
     /// Empties all panes before this one.
-    pub fn forget_before(&mut self, number: i64) {
+    pub fn forget_before<A: Aggregate<State = S>>(&mut self, number: i64, aggregate: &A) {
         // BOUND: the number of panes; each is passed once.
         while let Some((first, last)) = self.used {
             let slot = self.slot(first);
@@ -171,7 +171,7 @@ impl<S: Clone> PaneRing<S> {
                 break;
             }
             if self.panes[slot].count > 0 {
-                self.panes[slot].clear(&self.nothing);
+                self.panes[slot].clear(aggregate);
                 self.mark(slot);
             }
             self.used = (first < last).then_some((first + 1, last));
@@ -186,7 +186,7 @@ impl<S: Clone> PaneRing<S> {
         aggregate: &A,
         into: &mut Pane<S>,
     ) {
-        into.clear(&self.nothing);
+        into.clear(aggregate);
         let Some((first, last)) = self.used else {
             return;
         };
@@ -210,7 +210,6 @@ impl<S: Clone> PaneRing<S> {
                     let mut looking = Looking {
                         panes: &self.panes,
                         tree,
-                        nothing: &self.nothing,
                         aggregate,
                     };
                     looking.collect(1, 0, self.panes.len(), begin..end, into);
@@ -242,10 +241,8 @@ impl<S: Clone + Kept> Kept for PaneRing<S> {
     }
 
     fn put_back(&mut self, from: &mut Fields<'_>) -> Option<()> {
+        debug_assert!(self.used.is_none(), "into a ring that was just built");
         self.used.put_back(from)?;
-        self.panes
-            .iter_mut()
-            .for_each(|pane| pane.clear(&self.nothing));
         if let Some(tree) = &mut self.tree {
             tree.stale.fill(true);
         }
@@ -272,7 +269,6 @@ impl<S: Clone + Kept> Kept for PaneRing<S> {
 struct Looking<'a, A: Aggregate> {
     panes: &'a [Pane<A::State>],
     tree: &'a mut Tree<A::State>,
-    nothing: &'a A::State,
     aggregate: &'a A,
 }
 
@@ -315,7 +311,7 @@ impl<A: Aggregate> Looking<'_, A> {
         }
         let (above, below) = self.tree.nodes.split_at_mut(child.min(length));
         let merged = &mut above[node];
-        merged.clear(self.nothing);
+        merged.clear(self.aggregate);
         let children = match child.checked_sub(length) {
             Some(leaf) => &self.panes[leaf..leaf + 2],
             None => &below[..2],

@@ -51,6 +51,10 @@ impl<T: Copy> Parked<T> {
         true
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.elements.is_empty()
+    }
+
     pub fn first(&self) -> Option<&(usize, Element<T>)> {
         self.elements.front()
     }

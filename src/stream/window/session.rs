@@ -12,12 +12,11 @@
 use std::ops::Range;
 
 use crate::stream::aggregate::Aggregate;
-use crate::stream::element::{Element, Event, Side};
+use crate::stream::element::Element;
 use crate::stream::kept::{Kept, kept};
-use crate::stream::operator::Operator;
 use crate::stream::window::config::{Emission, WindowConfig};
 use crate::stream::window::pane::Pane;
-use crate::stream::window::{Counts, Given, Out, Window, is_possible};
+use crate::stream::window::{Counts, Given, OfKind, Out, Window, is_possible};
 use crate::units::{MonoTime, Nanos};
 
 /// See [the module](self).
@@ -25,7 +24,6 @@ use crate::units::{MonoTime, Nanos};
 pub struct Sessions<T, A: Aggregate, K> {
     gap: Nanos,
     max: Nanos,
-    lateness: Nanos,
     is_eager: bool,
     key: K,
     aggregate: A,
@@ -34,7 +32,6 @@ pub struct Sessions<T, A: Aggregate, K> {
     places: usize,
     /// No session is over before this.
     next_over: MonoTime,
-    nothing: A::State,
     out: Out,
     value: std::marker::PhantomData<fn(T)>,
 }
@@ -56,8 +53,8 @@ impl<S: Clone> Session<S> {
         self.elements.count > 0
     }
 
-    fn free(&mut self, nothing: &S) {
-        self.elements.clear(nothing);
+    fn free<A: Aggregate<State = S>>(&mut self, aggregate: &A) {
+        self.elements.clear(aggregate);
         self.is_new = false;
         self.times = 0;
     }
@@ -66,9 +63,8 @@ impl<S: Clone> Session<S> {
 impl<T, A: Aggregate<In = T>, K> Sessions<T, A, K> {
     /// `config` was checked.
     pub(super) fn new(config: &WindowConfig, key: K, aggregate: A) -> Self {
-        let nothing = aggregate.empty();
         let session = Session {
-            elements: Pane::empty(nothing.clone()),
+            elements: Pane::empty(aggregate.empty()),
             is_new: false,
             times: 0,
         };
@@ -76,15 +72,13 @@ impl<T, A: Aggregate<In = T>, K> Sessions<T, A, K> {
         Self {
             gap: config.gap,
             max: config.max,
-            lateness: config.lateness,
             is_eager: config.emission == Emission::Eager,
             key,
             aggregate,
             sessions: vec![session; places * config.keys as usize].into_boxed_slice(),
             places,
             next_over: MonoTime::FAR,
-            nothing,
-            out: Out::new(),
+            out: Out::new(config.lateness),
             value: std::marker::PhantomData,
         }
     }
@@ -102,7 +96,7 @@ impl<T, A: Aggregate<In = T>, K> Sessions<T, A, K> {
         if self.is_eager {
             Nanos::ZERO
         } else {
-            self.lateness
+            self.out.lateness
         }
     }
 }
@@ -112,44 +106,6 @@ where
     A: Aggregate<In = T>,
     K: Fn(&T) -> usize,
 {
-    fn element(&mut self, element: Element<T>, next: &mut impl FnMut(Given<T, A::Out>)) {
-        self.out.counts.elements += 1;
-        let key = (self.key)(&element.value);
-        let places =
-            key.saturating_mul(self.places)..(key.saturating_add(1)).saturating_mul(self.places);
-        if places.end > self.sessions.len() {
-            self.out.counts.without_place += 1;
-            return;
-        }
-        if !is_possible(element.at) {
-            self.out.counts.impossible += 1;
-            return;
-        }
-        let own = self.nearest(places.clone(), element.at);
-        if own.is_none() && element.at + self.gap + self.lateness <= self.out.reached {
-            self.out.late(element, next);
-            return;
-        }
-        let free = || {
-            places
-                .clone()
-                .find(|place| !self.sessions[*place].is_open())
-        };
-        let Some(place) = own.or_else(free) else {
-            self.out.counts.no_room += 1;
-            return;
-        };
-        self.out.counts.admitted += 1;
-        let session = &mut self.sessions[place];
-        session.elements.add(&self.aggregate, &element);
-        session.is_new = true;
-        self.unite(places, place);
-        self.next_over = self.next_over.min(self.end(place));
-        if self.is_eager && self.end(place) <= self.out.reached {
-            self.say(place, key, self.out.reached, next);
-        }
-    }
-
     /// The earliest open session that an instant belongs to.
     fn nearest(&self, places: Range<usize>, at: MonoTime) -> Option<usize> {
         let elements = |place: usize| &self.sessions[place].elements;
@@ -186,38 +142,7 @@ where
             }
             grown.elements.merge(&self.aggregate, &other.elements);
             grown.times = grown.times.max(other.times);
-            other.free(&self.nothing);
-        }
-    }
-
-    fn advance(&mut self, bound: MonoTime, next: &mut impl FnMut(Given<T, A::Out>)) {
-        if bound < self.next_over {
-            return;
-        }
-        let said_after = self.said_after();
-        // BOUND: the sessions that are open.
-        while let Some(place) = self.first_over(bound) {
-            self.say(place, place / self.places, bound, next);
-            if !self.is_eager {
-                self.sessions[place].free(&self.nothing);
-            }
-        }
-        self.next_over = MonoTime::FAR;
-        for session in &mut self.sessions {
-            let end = session.elements.max_at + self.gap;
-            if !session.is_open() {
-                continue;
-            }
-            if end + self.lateness <= bound {
-                session.free(&self.nothing);
-            } else {
-                let due = if session.is_new {
-                    said_after
-                } else {
-                    self.lateness
-                };
-                self.next_over = self.next_over.min(end + due);
-            }
+            other.free(&self.aggregate);
         }
     }
 
@@ -255,7 +180,7 @@ where
             max_at: elements.max_at,
             filled: elements.filled,
             revision: session.times,
-            is_final: end + self.lateness <= bound,
+            is_final: end + self.out.lateness <= bound,
             result: self.aggregate.result(&elements.state),
         };
         let arrived = elements.arrived;
@@ -265,27 +190,81 @@ where
     }
 }
 
-impl<T, A, K> Operator for Sessions<T, A, K>
+impl<T, A, K> OfKind<T, A::Out> for Sessions<T, A, K>
 where
     A: Aggregate<In = T>,
     K: Fn(&T) -> usize,
 {
-    type In = Event<T>;
-    type Out = Given<T, A::Out>;
+    fn element(&mut self, element: Element<T>, next: &mut impl FnMut(Given<T, A::Out>)) {
+        self.out.counts.elements += 1;
+        let key = (self.key)(&element.value);
+        let places =
+            key.saturating_mul(self.places)..(key.saturating_add(1)).saturating_mul(self.places);
+        if places.end > self.sessions.len() {
+            self.out.counts.without_place += 1;
+            return;
+        }
+        if !is_possible(element.at) {
+            self.out.counts.impossible += 1;
+            return;
+        }
+        let own = self.nearest(places.clone(), element.at);
+        if own.is_none() && element.at + self.gap + self.out.lateness <= self.out.reached {
+            self.out.late(element, next);
+            return;
+        }
+        let free = || {
+            places
+                .clone()
+                .find(|place| !self.sessions[*place].is_open())
+        };
+        let Some(place) = own.or_else(free) else {
+            self.out.counts.no_room += 1;
+            return;
+        };
+        self.out.counts.admitted += 1;
+        let session = &mut self.sessions[place];
+        session.elements.add(&self.aggregate, &element);
+        session.is_new = true;
+        self.unite(places, place);
+        self.next_over = self.next_over.min(self.end(place));
+        if self.is_eager && self.end(place) <= self.out.reached {
+            self.say(place, key, self.out.reached, next);
+        }
+    }
 
-    fn push(&mut self, event: Event<T>, next: &mut impl FnMut(Self::Out)) {
-        match event {
-            Event::Element(element) => self.element(element, next),
-            Event::Bound(bound) if bound > self.out.reached => {
-                self.advance(bound, next);
-                self.out.reached = bound;
-                self.out.pass_bound(self.lateness, next);
-            }
-            Event::Bound(_) => {}
-            Event::Idle => {
-                next(Side::Left(Event::Idle));
-                next(Side::Right(Event::Idle));
+    fn advance(&mut self, bound: MonoTime, next: &mut impl FnMut(Given<T, A::Out>)) {
+        if bound < self.next_over {
+            return;
+        }
+        let said_after = self.said_after();
+        // BOUND: the sessions that are open.
+        while let Some(place) = self.first_over(bound) {
+            self.say(place, place / self.places, bound, next);
+            if !self.is_eager {
+                self.sessions[place].free(&self.aggregate);
             }
         }
+        self.next_over = MonoTime::FAR;
+        for session in &mut self.sessions {
+            let end = session.elements.max_at + self.gap;
+            if !session.is_open() {
+                continue;
+            }
+            if end + self.out.lateness <= bound {
+                session.free(&self.aggregate);
+            } else {
+                let due = if session.is_new {
+                    said_after
+                } else {
+                    self.out.lateness
+                };
+                self.next_over = self.next_over.min(end + due);
+            }
+        }
+    }
+
+    fn out(&mut self) -> &mut Out {
+        &mut self.out
     }
 }

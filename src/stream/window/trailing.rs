@@ -14,11 +14,10 @@ use std::collections::VecDeque;
 
 use crate::state::bytes::Fields;
 use crate::stream::aggregate::Aggregate;
-use crate::stream::element::{Element, Event, Origin, Side};
+use crate::stream::element::{Element, Origin};
 use crate::stream::kept::Kept;
-use crate::stream::operator::Operator;
 use crate::stream::window::config::WindowConfig;
-use crate::stream::window::{Counts, Given, Out, Window, is_possible};
+use crate::stream::window::{Counts, Given, OfKind, Out, Window, is_possible};
 use crate::units::{MonoTime, Nanos};
 
 /// See [the module](self).
@@ -26,7 +25,6 @@ use crate::units::{MonoTime, Nanos};
 pub struct Trailing<T, A: Aggregate, K, P> {
     size: Nanos,
     delay: Nanos,
-    lateness: Nanos,
     key: K,
     trigger: P,
     aggregate: A,
@@ -154,7 +152,7 @@ impl<T: Copy, S: Clone> Track<T, S> {
         if self.leaving.is_empty() {
             // BOUND: the capacity. All that entered change stacks, the last first.
             self.stack(self.entered, aggregate);
-            self.coming = aggregate.empty();
+            aggregate.clear(&mut self.coming);
         }
         self.leaving.pop();
     }
@@ -234,13 +232,12 @@ impl<T: Copy, A: Aggregate<In = T>, K, P> Trailing<T, A, K, P> {
         Self {
             size: config.size,
             delay: config.delay,
-            lateness: config.lateness,
             key,
             trigger,
             aggregate,
             tracks: tracks.collect(),
             next_due: MonoTime::FAR,
-            out: Out::new(),
+            out: Out::new(config.lateness),
         }
     }
 
@@ -250,7 +247,7 @@ impl<T: Copy, A: Aggregate<In = T>, K, P> Trailing<T, A, K, P> {
 
     /// When the result of a trigger is due.
     fn due(&self, trigger: MonoTime) -> MonoTime {
-        trigger + self.delay + Nanos(1) + self.lateness
+        trigger + self.delay + Nanos(1) + self.out.lateness
     }
 }
 
@@ -260,53 +257,6 @@ where
     K: Fn(&T) -> usize,
     P: Fn(&T) -> bool,
 {
-    fn element(&mut self, element: Element<T>, next: &mut impl FnMut(Given<T, A::Out>)) {
-        self.out.counts.elements += 1;
-        let Some(track) = self.tracks.get_mut((self.key)(&element.value)) else {
-            self.out.counts.without_place += 1;
-            return;
-        };
-        if !is_possible(element.at) {
-            self.out.counts.impossible += 1;
-            return;
-        }
-        if element.at + self.lateness < self.out.reached {
-            self.out.late(element, next);
-            return;
-        }
-        let triggers = (self.trigger)(&element.value);
-        if !track.put(element, triggers) {
-            self.out.counts.no_room += 1;
-            return;
-        }
-        self.out.counts.admitted += 1;
-        if triggers {
-            self.next_due = self.next_due.min(self.due(element.at));
-        }
-    }
-
-    fn advance(&mut self, bound: MonoTime, next: &mut impl FnMut(Given<T, A::Out>)) {
-        if bound >= self.next_due {
-            // BOUND: the elements that trigger.
-            while let Some((trigger, key)) = self.first_pending()
-                && self.due(trigger.at) <= bound
-            {
-                self.say(key, &trigger, next);
-            }
-            let first = self.first_pending();
-            self.next_due = first.map_or(MonoTime::FAR, |(trigger, _)| self.due(trigger.at));
-        }
-        // Whoever triggers from here on does not look back further than this.
-        let oldest = bound - self.lateness - self.size + Nanos(1);
-        for track in &mut self.tracks {
-            let pending = track.next_trigger();
-            let first = pending.map_or(oldest, |trigger| {
-                oldest.min(trigger.at - self.size + Nanos(1))
-            });
-            track.leave(first, &self.aggregate);
-        }
-    }
-
     /// The trigger that comes first by event time and key.
     fn first_pending(&mut self) -> Option<(Element<T>, usize)> {
         let tracks = self.tracks.iter_mut().enumerate();
@@ -338,28 +288,60 @@ where
     }
 }
 
-impl<T: Copy, A, K, P> Operator for Trailing<T, A, K, P>
+impl<T: Copy, A, K, P> OfKind<T, A::Out> for Trailing<T, A, K, P>
 where
     A: Aggregate<In = T>,
     K: Fn(&T) -> usize,
     P: Fn(&T) -> bool,
 {
-    type In = Event<T>;
-    type Out = Given<T, A::Out>;
-
-    fn push(&mut self, event: Event<T>, next: &mut impl FnMut(Self::Out)) {
-        match event {
-            Event::Element(element) => self.element(element, next),
-            Event::Bound(bound) if bound > self.out.reached => {
-                self.advance(bound, next);
-                self.out.reached = bound;
-                self.out.pass_bound(self.lateness, next);
-            }
-            Event::Bound(_) => {}
-            Event::Idle => {
-                next(Side::Left(Event::Idle));
-                next(Side::Right(Event::Idle));
-            }
+    fn element(&mut self, element: Element<T>, next: &mut impl FnMut(Given<T, A::Out>)) {
+        self.out.counts.elements += 1;
+        let Some(track) = self.tracks.get_mut((self.key)(&element.value)) else {
+            self.out.counts.without_place += 1;
+            return;
+        };
+        if !is_possible(element.at) {
+            self.out.counts.impossible += 1;
+            return;
         }
+        if element.at + self.out.lateness < self.out.reached {
+            self.out.late(element, next);
+            return;
+        }
+        let triggers = (self.trigger)(&element.value);
+        if !track.put(element, triggers) {
+            self.out.counts.no_room += 1;
+            return;
+        }
+        self.out.counts.admitted += 1;
+        if triggers {
+            self.next_due = self.next_due.min(self.due(element.at));
+        }
+    }
+
+    fn advance(&mut self, bound: MonoTime, next: &mut impl FnMut(Given<T, A::Out>)) {
+        if bound >= self.next_due {
+            // BOUND: the elements that trigger.
+            while let Some((trigger, key)) = self.first_pending()
+                && self.due(trigger.at) <= bound
+            {
+                self.say(key, &trigger, next);
+            }
+            let first = self.first_pending();
+            self.next_due = first.map_or(MonoTime::FAR, |(trigger, _)| self.due(trigger.at));
+        }
+        // Whoever triggers from here on does not look back further than this.
+        let oldest = bound - self.out.lateness - self.size + Nanos(1);
+        for track in &mut self.tracks {
+            let pending = track.next_trigger();
+            let first = pending.map_or(oldest, |trigger| {
+                oldest.min(trigger.at - self.size + Nanos(1))
+            });
+            track.leave(first, &self.aggregate);
+        }
+    }
+
+    fn out(&mut self) -> &mut Out {
+        &mut self.out
     }
 }
