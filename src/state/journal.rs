@@ -21,7 +21,7 @@ use crate::units::MonoTime;
 use super::bytes::{Fields, put_text};
 use super::clocks::ClockMap;
 use super::crc::crc32c;
-use super::snapshot::Damage;
+use super::head::{self, Damage};
 
 pub const MAGIC: [u8; 4] = *b"VLAJ";
 pub const VERSION: u32 = 1;
@@ -231,8 +231,7 @@ fn outcome(code: u8) -> Option<Outcome> {
 impl Segment {
     pub fn bytes(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut out = Vec::with_capacity(SEGMENT_HEADER_BYTES);
-        out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        head::begin(MAGIC, VERSION, &mut out);
         for number in [self.graph, self.run, self.segment, self.first] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -240,48 +239,25 @@ impl Segment {
             out.extend_from_slice(&instant.to_le_bytes());
         }
         out.extend_from_slice(&[0; 4]);
-        let crc = crc32c(0, &out);
-        out.extend_from_slice(&crc.to_le_bytes());
+        head::end(&mut out);
         out.try_into().expect("the fields above are 64 bytes")
     }
 
     /// # Errors
     /// It is damaged, or never was a segment.
     pub fn read(bytes: &[u8]) -> Result<Self, Damage> {
-        let Some(header) = bytes.first_chunk::<SEGMENT_HEADER_BYTES>() else {
-            return Err(match bytes.is_empty() {
-                true => Damage::Empty,
-                false => Damage::Short,
-            });
-        };
-        if header.iter().all(|byte| *byte == 0) {
-            return Err(Damage::Empty);
-        }
-        if !header.starts_with(&MAGIC) {
-            return Err(Damage::Foreign);
-        }
-        let (covered, crc) = header.split_at(SEGMENT_HEADER_BYTES - CRC_BYTES);
-        if crc32c(0, covered).to_le_bytes() != *crc {
-            return Err(Damage::Header);
-        }
-        let mut fields = Fields::new(&covered[MAGIC.len()..]);
+        let mut fields = head::read::<SEGMENT_HEADER_BYTES>(bytes, MAGIC, VERSION)?;
         let parsed = (|| {
-            let version = fields.u32()?;
-            let segment = Self {
+            Some(Self {
                 graph: fields.u64()?,
                 run: fields.u64()?,
                 segment: fields.u64()?,
                 first: fields.u64()?,
                 mono: fields.i64()?,
                 utc: fields.i64()?,
-            };
-            Some((version, segment))
+            })
         })();
-        match parsed {
-            Some((VERSION, segment)) => Ok(segment),
-            Some((version, _)) => Err(Damage::Version(version)),
-            None => Err(Damage::Header),
-        }
+        parsed.ok_or(Damage::Header)
     }
 
     /// With what the checksums of its records begin: its own.

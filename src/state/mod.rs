@@ -11,6 +11,9 @@ pub mod crc;
 // Fields of both.
 pub mod bytes;
 
+// How both kinds of files begin.
+pub mod head;
+
 // One instant on both clocks.
 pub mod clocks;
 

@@ -13,10 +13,10 @@
 //!
 //! `length` counts everything. A reader skips sections whose id, version or codec it does not know.
 
-use std::fmt;
-
 use super::bytes::Fields;
 use super::crc::crc32c;
+use super::head;
+pub use super::head::Damage;
 
 pub const MAGIC: [u8; 4] = *b"VLAS";
 pub const VERSION: u32 = 1;
@@ -50,43 +50,6 @@ pub struct Section {
     /// Of what the bytes mean.
     pub version: u16,
     pub bytes: Vec<u8>,
-}
-
-/// Why bytes are no snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Damage {
-    /// Nothing was ever written there.
-    Empty,
-    /// It ends before it should.
-    Short,
-    /// Not the magic.
-    Foreign,
-    /// A format that this program does not know.
-    Version(u32),
-    Header,
-    Table,
-    Section(u32),
-    Footer,
-    /// Whole, but it says what cannot be.
-    Content,
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("is empty"),
-            Self::Short => f.write_str("is cut short"),
-            Self::Foreign => f.write_str("is not a file of this program"),
-            Self::Version(version) => {
-                write!(f, "has format {version}, which this program does not know")
-            }
-            Self::Header => f.write_str("has a damaged header"),
-            Self::Table => f.write_str("has a damaged table of sections"),
-            Self::Section(id) => write!(f, "has a damaged section {id}"),
-            Self::Footer => f.write_str("was not written to its end"),
-            Self::Content => f.write_str("says what cannot be"),
-        }
-    }
 }
 
 impl Snapshot {
@@ -134,8 +97,7 @@ impl Snapshot {
 
     fn write_header(&self, length: usize, out: &mut Vec<u8>) {
         let sections = u32::try_from(self.sections.len()).unwrap_or(u32::MAX);
-        out.extend_from_slice(&MAGIC);
-        out.extend_from_slice(&VERSION.to_le_bytes());
+        head::begin(MAGIC, VERSION, out);
         out.extend_from_slice(&self.graph.to_le_bytes());
         out.extend_from_slice(&self.epoch.to_le_bytes());
         out.extend_from_slice(&self.mono.to_le_bytes());
@@ -143,8 +105,7 @@ impl Snapshot {
         out.extend_from_slice(&sections.to_le_bytes());
         out.extend_from_slice(&(length as u64).to_le_bytes());
         out.extend_from_slice(&[0; 8]);
-        let crc = crc32c(0, out);
-        out.extend_from_slice(&crc.to_le_bytes());
+        head::end(out);
     }
 
     /// Reads any bytes; those behind the snapshot's length are not looked at.
@@ -173,25 +134,8 @@ impl Snapshot {
 
 /// The header, the number of sections and the whole length, which holds at least header, table and footer.
 fn read_header(bytes: &[u8]) -> Result<(Snapshot, usize, usize), Damage> {
-    let Some(header) = bytes.first_chunk::<HEADER_BYTES>() else {
-        return Err(match bytes.is_empty() {
-            true => Damage::Empty,
-            false => Damage::Short,
-        });
-    };
-    if header.iter().all(|byte| *byte == 0) {
-        return Err(Damage::Empty);
-    }
-    if !header.starts_with(&MAGIC) {
-        return Err(Damage::Foreign);
-    }
-    let (covered, crc) = header.split_at(HEADER_BYTES - 4);
-    if crc32c(0, covered).to_le_bytes() != *crc {
-        return Err(Damage::Header);
-    }
-    let mut fields = Fields::new(&covered[MAGIC.len()..]);
+    let mut fields = head::read::<HEADER_BYTES>(bytes, MAGIC, VERSION)?;
     let parsed = (|| {
-        let version = fields.u32()?;
         let snapshot = Snapshot {
             graph: fields.u64()?,
             epoch: fields.u64()?,
@@ -201,12 +145,9 @@ fn read_header(bytes: &[u8]) -> Result<(Snapshot, usize, usize), Damage> {
         };
         let sections = usize::try_from(fields.u32()?).ok()?;
         let length = usize::try_from(fields.u64()?).ok()?;
-        Some((version, snapshot, sections, length))
+        Some((snapshot, sections, length))
     })();
-    let (version, snapshot, sections, length) = parsed.ok_or(Damage::Header)?;
-    if version != VERSION {
-        return Err(Damage::Version(version));
-    }
+    let (snapshot, sections, length) = parsed.ok_or(Damage::Header)?;
     if sections > SECTIONS_MAX
         || length > SNAPSHOT_BYTES_MAX
         || length < HEADER_BYTES + ENTRY_BYTES * sections + FOOTER_BYTES
