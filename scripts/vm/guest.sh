@@ -63,11 +63,13 @@ guest_modules() {
     # A PC with a USB port: what is written lies on a disk of its own.
     stick) echo xhci-pci usb-storage sd_mod virtio_pci virtio_blk ;;
     flash) echo loop dm-mod dm-flakey ext4 sd_mod usb-storage libcomposite usb_f_mass_storage usb_f_acm dummy_hcd ;;
+    # A disk that stays, and somebody to talk to.
+    state) echo virtio_pci virtio_blk ext4 virtio_net ;;
     # Real governors, over clocks that only the guest believes in; swap in memory; a camera.
     doctor) echo acpi-cpufreq cpufreq-dt cpufreq_ondemand cpufreq_powersave zram vivid ;;
   esac
 }
-guest_kinds="camera stick flash doctor"
+guest_kinds="camera stick flash state doctor"
 
 # apt for the guest's processor: its own lists, the host's sources, and nothing of the host is changed.
 guest_apt() {
@@ -149,10 +151,10 @@ guest_kernel() {
   rm -rf "$work"
 }
 
-# Builds the program and the test NAME for the guest; sets $binary, $tests and $strip.
+# Builds the program and, where it is named, the test NAME for the guest; sets $binary, $tests and $strip.
 guest_build() {
   say "building"
-  local name=$1 build=() variable triple=
+  local name=${1:-} build=() variable triple=
   strip=strip
   if [ "$arch" != "$host" ]; then
     triple=$arch-unknown-linux-gnu strip=$arch-linux-gnu-strip
@@ -162,10 +164,11 @@ guest_build() {
     build=(--target "$triple")
   fi
   cargo build --release --quiet "${build[@]}"
+  binary=${CARGO_TARGET_DIR:-target}/${triple:+$triple/}release/reflexarc
+  [ -n "$name" ] || return 0
   tests=$(cargo test --test "$name" --no-run "${build[@]}" --message-format=json 2>/dev/null |
     sed -n "s/.*\"executable\":\"\([^\"]*\/$name-[^\"]*\)\".*/\1/p" | tail -1)
   [ -x "$tests" ] || { cargo test --test "$name" --no-run "${build[@]}"; exit 1; }
-  binary=${CARGO_TARGET_DIR:-target}/${triple:+$triple/}release/reflexarc
 }
 
 # Begins a root file system in $root for the kind of guest $1, whose first process is $2.
