@@ -8,7 +8,7 @@ use crate::error::StepError;
 use crate::features::stage::Features;
 use crate::fusion::align::SensorLane;
 use crate::language::Instruction;
-use crate::policy::{Aligned, Policy, PolicyStatus, State};
+use crate::policy::{Aligned, Memory, Policy, PolicyStatus, State};
 use crate::sensor::Reading;
 use crate::units::MonoTime;
 
@@ -89,6 +89,16 @@ impl Decider {
         };
         chunk.clear();
         self.policy.decide(&set, chunk)
+    }
+
+    /// What the policy remembers.
+    pub fn memory(&self) -> Memory {
+        self.policy.memory()
+    }
+
+    /// In place of a set that is not known: the policy remembers what it remembered after it. False if it cannot.
+    pub fn recall(&mut self, memory: &Memory) -> bool {
+        self.policy.recall(memory, self.instruction.as_ref())
     }
 
     pub fn status(&self) -> PolicyStatus {

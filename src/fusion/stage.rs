@@ -188,6 +188,7 @@ impl Step<Box<Features>> for FusionStage {
                 outcome,
                 state: self.decider.state(trace.at(Mark::Captured)),
                 instruction_id: self.decider.instruction_id(),
+                memory: self.decider.memory(),
             }));
         }
         self.tell_status(end);

@@ -8,6 +8,8 @@ pub mod gaze;
 // Holds still, for measuring the runtime.
 pub mod still;
 
+use std::fmt;
+
 use crate::action::Chunk;
 use crate::error::StepError;
 use crate::features::FeatureMap;
@@ -98,6 +100,71 @@ pub enum Phase {
     NotFound,
 }
 
+/// BOUND: what the built-in policies need, and a few joints more.
+pub const MEMORY_BYTES_MAX: usize = 128;
+
+/// What a policy remembers between two sets, in a layout of its own; `Copy`, so that it can leave the fusion thread. A
+/// recording has it of each step, so that a replay can go on behind one that cannot be computed again.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// None: the policy does not say.
+    len: Option<u8>,
+    bytes: Bytes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Bytes([u8; MEMORY_BYTES_MAX]);
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self([0; MEMORY_BYTES_MAX])
+    }
+}
+
+/// In hexadecimal.
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(bytes) = self.bytes() else {
+            return f.write_str("not said");
+        };
+        bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Memory {
+    /// Of a policy that remembers nothing.
+    pub const NOTHING: Self = Self {
+        len: Some(0),
+        bytes: Bytes([0; MEMORY_BYTES_MAX]),
+    };
+
+    /// None if there are more bytes than there is room for.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let mut memory = Self::NOTHING;
+        memory.put(bytes).then_some(memory)
+    }
+
+    /// Appends to what is remembered; false, and nothing is said any more, where there is no room.
+    pub fn put(&mut self, bytes: &[u8]) -> bool {
+        let room = self.len.map(usize::from).and_then(|len| {
+            let place = self.bytes.0.get_mut(len..len + bytes.len())?;
+            Some((len + bytes.len(), place))
+        });
+        let Some((len, place)) = room else {
+            self.len = None;
+            return false;
+        };
+        place.copy_from_slice(bytes);
+        self.len = u8::try_from(len).ok();
+        self.len.is_some()
+    }
+
+    /// None: the policy does not say.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        self.bytes.0.get(..usize::from(self.len?))
+    }
+}
+
 /// Puts a [`PolicyStatus`] into words.
 pub type Explainer = Box<dyn Fn(&PolicyStatus) -> String + Send>;
 
@@ -116,6 +183,17 @@ pub trait Policy: Send {
     /// Called shortly before the next set comes: may touch the memory that `decide` will need, so that it is in the
     /// caches then. `chunk` is one that may be scribbled into. Must change nothing that can be seen.
     fn rehearse(&mut self, _chunk: &mut Chunk) {}
+
+    /// What it remembers. By default it does not say; a policy that says must be able to [`recall`](Self::recall) it.
+    fn memory(&self) -> Memory {
+        Memory::default()
+    }
+
+    /// Takes on what it remembered once, when `instruction` was in force: from here on it decides as it did then. False if
+    /// it cannot. Not on the way: it may allocate.
+    fn recall(&mut self, _memory: &Memory, _instruction: Option<&Instruction>) -> bool {
+        false
+    }
 
     /// What it did last.
     fn status(&self) -> PolicyStatus;

@@ -5,7 +5,8 @@
 
 use crate::action::Chunk;
 use crate::error::StepError;
-use crate::policy::{Aligned, Explainer, Phase, Policy, PolicyStatus};
+use crate::language::Instruction;
+use crate::policy::{Aligned, Explainer, Memory, Phase, Policy, PolicyStatus};
 use crate::sensor::DOF_MAX;
 use crate::stream::align::choice::Status;
 use crate::units::Nanos;
@@ -69,6 +70,14 @@ impl Policy for Still {
 
     fn rehearse(&mut self, chunk: &mut Chunk) {
         let _ = (0..STEPS).try_for_each(|_| chunk.push(&[0.0; DOF_MAX]));
+    }
+
+    fn memory(&self) -> Memory {
+        Memory::NOTHING
+    }
+
+    fn recall(&mut self, memory: &Memory, _: Option<&Instruction>) -> bool {
+        *memory == Memory::NOTHING
     }
 
     fn status(&self) -> PolicyStatus {

@@ -67,6 +67,11 @@ impl CdrWriter {
         self.bytes.push(0);
     }
 
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.len(bytes.len());
+        bytes.iter().for_each(|byte| self.u8(*byte));
+    }
+
     pub fn f32s(&mut self, values: &[f32]) {
         self.len(values.len());
         values.iter().for_each(|v| self.f32(*v));
@@ -136,6 +141,11 @@ impl<'a> CdrReader<'a> {
         let bytes = self.take(len);
         let text = bytes.strip_suffix(&[0]).unwrap_or(bytes);
         String::from_utf8_lossy(text).into_owned()
+    }
+
+    pub fn bytes(&mut self) -> &'a [u8] {
+        let len = self.u32();
+        self.take(usize::try_from(len).unwrap_or(usize::MAX))
     }
 
     pub fn f32s(&mut self) -> Vec<f32> {

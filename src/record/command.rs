@@ -163,6 +163,14 @@ pub fn replay(args: &ReplayArgs) -> Result<Answer> {
     for compared in outcomes.all() {
         let _ = write!(text, "\n{compared}");
     }
+    if outcomes.left_out > 0 {
+        let _ = write!(
+            text,
+            "\n{} steps were not computed, since their pictures are not recorded; behind each it went on from what the policy \
+             remembered then",
+            outcomes.left_out
+        );
+    }
     for (what, why) in [
         ("steps and chunks", &outcomes.fusion_ended),
         ("actions", &outcomes.actions_ended),
@@ -223,7 +231,7 @@ fn configuration(args: &ReplayArgs, recorded: &Recorded) -> Result<Config> {
 
 fn mind(args: &ReplayArgs, config: &Config, recorded: &Recorded) -> Result<Mind> {
     let steps: Vec<u64> = recorded.steps().map(|step| step.seq).collect();
-    let all = steps.first().is_some_and(|seq| recorded.has_picture(*seq));
+    let all = steps.iter().any(|seq| recorded.has_picture(*seq));
     let from = args.from.unwrap_or(match all {
         true => From::Frames,
         false => From::Chunks,
@@ -240,10 +248,11 @@ fn mind(args: &ReplayArgs, config: &Config, recorded: &Recorded) -> Result<Mind>
     let sensors = told.max().unwrap_or(0).max(recorded.about.sensors.len());
     let lanes = (0..sensors).map(|sensor| SensorLane::new(parts::align_of(config, sensor)));
     let decider = Decider::new(policy, lanes.collect());
-    Ok(Mind::Whole(
-        Box::new(decider),
-        Encoders::new(encoders, steps.into_iter()),
-    ))
+    Ok(Mind::Whole {
+        decider: Box::new(decider),
+        encoders: Encoders::new(encoders, steps.into_iter()),
+        is_same: args.policy.is_none() && args.config.is_none(),
+    })
 }
 
 /// What a recording holds, in lines.

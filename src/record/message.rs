@@ -4,12 +4,12 @@
 
 use super::cdr::{CdrReader, CdrWriter};
 use super::config::SensorKind;
-use super::tap::{Beat, FrameEvent, FusionStep, Numbered};
+use super::tap::{Beat, FrameEvent, FusionStep, Given, Numbered};
 use crate::action::{Action, Chunk, Refusal, Rung};
 use crate::error::StepError;
 use crate::frame::{FrameFormat, FrameMarks, FrameMeta, Matrix, PixelFormat, Range, StampSource};
 use crate::language::{EMBEDDING_LEN, Instruction};
-use crate::policy::State;
+use crate::policy::{Memory, State};
 use crate::sensor::{DOF_MAX, Reading};
 use crate::stream::align::choice::Status;
 use crate::telemetry::record::Outcome;
@@ -306,6 +306,9 @@ pub fn step(order: u64, step: &FusionStep) -> Vec<u8> {
     out.i64(span.0);
     out.bool(state.is_filled);
     out.f32s(state.values());
+    let remembered = step.memory.bytes();
+    out.bool(remembered.is_some());
+    out.bytes(remembered.unwrap_or_default());
     out.into_bytes()
 }
 
@@ -318,6 +321,8 @@ pub fn read_step(message: &[u8]) -> Option<Numbered<FusionStep>> {
     let status = status_of(read.u8(), Nanos(read.i64()))?;
     let (is_filled, values) = (read.bool(), read.f32s());
     let (len, values) = padded(&values)?;
+    let (is_said, memory) = (read.bool(), read.bytes());
+    let memory = is_said.then(|| Memory::of(memory));
     let event = FusionStep {
         seq,
         begin,
@@ -331,8 +336,27 @@ pub fn read_step(message: &[u8]) -> Option<Numbered<FusionStep>> {
             values,
         },
         instruction_id,
+        memory: memory.map_or(Some(Memory::default()), |memory| memory)?,
     };
     read.whole(Numbered { order, event })
+}
+
+/// A result of the stream of this name, which is that in words.
+pub fn stream_result(name: &str, what: &str, given: &Given) -> Vec<u8> {
+    let window = &given.window;
+    let mut out = CdrWriter::default();
+    out.text(name);
+    out.text(what);
+    for instant in [window.start, window.end, window.min_at, window.max_at] {
+        out.i64(instant.0);
+    }
+    out.u64(window.count);
+    out.u64(window.filled);
+    out.u32(window.revision);
+    out.bool(window.is_final);
+    out.bool(window.result.is_some());
+    out.f64(window.result.unwrap_or_default());
+    out.into_bytes()
 }
 
 fn status_code(status: Status) -> (u8, Nanos) {

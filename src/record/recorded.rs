@@ -164,7 +164,7 @@ impl Gathered {
                 };
                 self.images.insert(message.sequence, image);
             }
-            Topic::State(_) => {}
+            Topic::State(_) | Topic::StreamResult => {}
             Topic::Frame => self.frames.push(message::read_frame(data)?),
             Topic::Reading => {
                 let Numbered { order, event } = message::read_reading(data)?;
@@ -225,6 +225,7 @@ fn about_of(extras: &Extras) -> Result<(About, String, UtcOffset), String> {
         policy: entry("policy"),
         encoder: entry("encoder"),
         sensors: entry("sensors").lines().map(str::to_owned).collect(),
+        streams: Vec::new(),
         start: start.map_err(|_| "its start position is not numbers")?,
     };
     let utc = entry("utc_minus_monotonic_ns").parse();

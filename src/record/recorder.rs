@@ -17,7 +17,7 @@ use crate::{clock, rt};
 use super::config::{Frames, RecordConfig, SensorKind};
 use super::mcap::write::Stamps;
 use super::message::{self, UtcOffset};
-use super::tap::{self, FusionEvent, TAPPED_SLOTS, TapEnds, Taps};
+use super::tap::{self, FusionEvent, Given, TAPPED_SLOTS, TapEnds, Taps};
 use super::topic::Topic;
 use super::writer::{About, Item, Writing, Written};
 use crate::rt::stop::Stop;
@@ -32,6 +32,10 @@ const TURN: Nanos = Nanos::from_millis(2);
 /// Messages that wait for the writer.
 // BOUND: a disk that hangs for 10 s, at 400 messages a second.
 const ITEMS: usize = 4096;
+
+/// Results of configured streams that wait for the recorder.
+// BOUND: a thousand streams with one each, or the end of a stream with as many windows open.
+const RESULTS: usize = 4096;
 
 /// A picture's bytes, on the way from its slot to the file.
 #[derive(Debug)]
@@ -65,6 +69,8 @@ pub struct RecordTotals {
     pub pictures_missed: u64,
     /// Messages for which there was no room: from there on a replay is not exact.
     pub messages_missed: u64,
+    /// Results of configured streams for which there was none.
+    pub results_missed: u64,
 }
 
 impl Recorder {
@@ -146,6 +152,7 @@ impl Tapped {
             writing.run(waiting, pictures_in, &bell)
         })?;
         let stop = Stop::default();
+        let (results_in, results) = link::every(RESULTS, &Bell::silent());
         let mut draining = Draining {
             sensors: (0..).map(|i| config.sensor_kind(i)).take(256).collect(),
             ends,
@@ -155,6 +162,8 @@ impl Tapped {
             items,
             utc,
             pictures_missed: 0,
+            results,
+            streams: about.streams.clone(),
         };
         let asked = stop.clone();
         let drain = spawn("recorder", move || {
@@ -162,6 +171,7 @@ impl Tapped {
             draining.run(&asked)
         })?;
         Ok(Recording {
+            results: Some(results_in),
             stop,
             drain,
             writer,
@@ -214,6 +224,13 @@ impl fmt::Display for RecordTotals {
                 self.messages_missed
             )?;
         }
+        if self.results_missed > 0 {
+            writeln!(
+                f,
+                "  {} results of streams are not in it, because the recorder was kept from its core",
+                self.results_missed
+            )?;
+        }
         if let Some(fault) = &written.fault {
             writeln!(
                 f,
@@ -228,12 +245,18 @@ impl fmt::Display for RecordTotals {
 /// A recording that runs.
 #[derive(Debug)]
 pub struct Recording {
+    results: Option<EveryWriter<Given>>,
     stop: Stop,
     drain: std::thread::JoinHandle<RecordTotals>,
     writer: std::thread::JoinHandle<Written>,
 }
 
 impl Recording {
+    /// Where configured streams tell their results, once.
+    pub fn take_results(&mut self) -> Option<EveryWriter<Given>> {
+        self.results.take()
+    }
+
     /// Takes what is still in the taps, and ends the file. The stages must have ended.
     pub fn finish(self) -> RecordTotals {
         self.stop.ask();
@@ -256,6 +279,8 @@ struct Draining {
     utc: UtcOffset,
     /// Pictures that found no memory.
     pictures_missed: u64,
+    results: EveryReader<Given>,
+    streams: Vec<(String, String)>,
 }
 
 impl Draining {
@@ -283,6 +308,7 @@ impl Draining {
             pictures_too_soon: refused(self.ends.slots.count()),
             pictures_missed: self.pictures_missed,
             messages_missed: events + refused(self.items.count()),
+            results_missed: refused(self.results.count()),
         }
     }
 
@@ -362,6 +388,13 @@ impl Draining {
             for (seq, fused, bytes) in chunks {
                 self.pass(Topic::Chunk, seq, fused, bytes);
             }
+        }
+        while let Some(given) = self.results.pop() {
+            let Some((name, what)) = self.streams.get(usize::from(given.stream)) else {
+                continue;
+            };
+            let bytes = message::stream_result(name, what, &given);
+            self.pass(Topic::StreamResult, 0, given.window.end - Nanos(1), bytes);
         }
         while let Some(numbered) = self.ends.beats.pop() {
             let at = numbered.event.written;

@@ -6,7 +6,7 @@
 //! chance (which frame, which reading before which step, which chunk on which beat) is taken from the recording; what it
 //! computed (features, state, chunk, rung, action) is computed again and compared to the bit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::compare::Compared;
 use super::encode::Encoders;
@@ -23,8 +23,12 @@ use crate::units::MonoTime;
 
 /// What is computed again.
 pub enum Mind {
-    /// All from the pixels on.
-    Whole(Box<Decider>, Encoders),
+    /// All from the pixels on. `is_same`: it is the recorded run's, so it may take on what that one remembered.
+    Whole {
+        decider: Box<Decider>,
+        encoders: Encoders,
+        is_same: bool,
+    },
     /// The action stage only; chunks are taken from the recording.
     Recorded,
 }
@@ -45,6 +49,9 @@ pub struct Outcomes {
     pub steps: Compared,
     pub chunks: Compared,
     pub actions: Compared,
+    /// Steps that could not be computed, since their pictures are not recorded. What the policy remembered after them is, so
+    /// those behind them are exact again.
+    pub left_out: u64,
     /// Why fusion could not be replayed to its end.
     pub fusion_ended: Option<String>,
     /// Why the actions could not.
@@ -70,6 +77,8 @@ pub struct Replay<'a> {
     next: usize,
     /// Chunks that no beat has taken, by frame.
     waiting: BTreeMap<u64, Waiting>,
+    /// Frames whose steps were left out.
+    left_out: BTreeSet<u64>,
     outcomes: Outcomes,
 }
 
@@ -89,10 +98,12 @@ impl<'a> Replay<'a> {
             player,
             next: 0,
             waiting: BTreeMap::new(),
+            left_out: BTreeSet::new(),
             outcomes: Outcomes {
                 steps: Compared::new("steps", tolerance),
                 chunks: Compared::new("chunks", tolerance),
                 actions: Compared::new("actions", tolerance),
+                left_out: 0,
                 fusion_ended: None,
                 actions_ended: None,
             },
@@ -185,20 +196,25 @@ impl<'a> Replay<'a> {
         };
         self.next += 1;
         match (did, &mut self.mind) {
-            (Did::Step(then), Mind::Whole(..)) if self.outcomes.fusion_ended.is_none() => {
+            (Did::Step(then), Mind::Whole { .. }) if self.outcomes.fusion_ended.is_none() => {
                 self.step(&then, watcher)?;
             }
-            (Did::Read { sensor, reading }, Mind::Whole(decider, _)) => {
+            (Did::Read { sensor, reading }, Mind::Whole { decider, .. }) => {
                 decider.read(usize::from(sensor), &reading);
             }
-            (Did::Hear(instruction), Mind::Whole(decider, _)) => decider.hear(*instruction),
+            (Did::Hear(instruction), Mind::Whole { decider, .. }) => decider.hear(*instruction),
             _ => {}
         }
         Ok(true)
     }
 
     fn step(&mut self, then: &FusionStep, watcher: &mut dyn Watcher) -> Result<()> {
-        let Mind::Whole(decider, encoders) = &mut self.mind else {
+        let Mind::Whole {
+            decider,
+            encoders,
+            is_same,
+        } = &mut self.mind
+        else {
             return Ok(());
         };
         let features = match encoders.next(then.seq, self.recorded)? {
@@ -208,6 +224,11 @@ impl<'a> Replay<'a> {
                     "frame {} could be encoded when it was recorded, and now cannot: {error:?}",
                     then.seq
                 ));
+                return Ok(());
+            }
+            None if *is_same && decider.recall(&then.memory) => {
+                self.outcomes.left_out += 1;
+                self.left_out.insert(then.seq);
                 return Ok(());
             }
             None => {
@@ -224,12 +245,20 @@ impl<'a> Replay<'a> {
             outcome: outcome(decided, &chunk),
             state: decider.state(features.meta.captured),
             instruction_id: decider.instruction_id(),
+            memory: decider.memory(),
             ..*then
         };
         self.outcomes.steps.add(
             &message::step(0, then),
             &message::step(0, &now),
-            || None,
+            // What a policy remembers it has computed, on other processors with other roundings.
+            || {
+                let is_alike = FusionStep {
+                    memory: then.memory,
+                    ..now
+                } == *then;
+                is_alike.then_some(0.0)
+            },
             || format!("frame {}: recorded {then:?}, replayed {now:?}", then.seq),
         );
         if now.outcome != Outcome::Ok {
@@ -257,7 +286,8 @@ impl<'a> Replay<'a> {
         reason = "no chunk, and none that is known, are two things"
     )]
     fn chunk_for(&mut self, beat: &Beat) -> Option<Option<Box<Chunk>>> {
-        let is_whole = matches!(self.mind, Mind::Whole(..)) && self.outcomes.fusion_ended.is_none();
+        let is_whole =
+            matches!(self.mind, Mind::Whole { .. }) && self.outcomes.fusion_ended.is_none();
         let Some(seq) = beat.chunk else {
             // What only this replay has made is taken as a run would: the newest that was ready.
             let ready = |w: &Waiting| w.is_new && w.ready <= beat.begin;
@@ -272,8 +302,10 @@ impl<'a> Replay<'a> {
         if let Some(waiting) = taken {
             return Some(Some(waiting.chunk));
         }
+        let was_left_out = self.left_out.contains(&seq);
+        self.left_out = self.left_out.split_off(&seq);
         let was_decided = self.recorded.steps().any(|step| step.seq == seq);
-        if is_whole && was_decided {
+        if is_whole && was_decided && !was_left_out {
             // This policy had nothing to say.
             return Some(None);
         }

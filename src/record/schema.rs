@@ -160,6 +160,8 @@ uint8 state # how it was found, 0: exact, 1: nearest, 2: held, 3: interpolated, 
 int64 state_span # ns, from how far
 bool state_filled # nobody measured it
 float32[] state_values
+bool remembers # the policy says what it remembers
+uint8[] memory # after this step, in the policy's own layout
 ",
 );
 
@@ -174,6 +176,24 @@ int64 begin # when the first step holds
 int64 step # ns from one step to the next
 uint8 dof # values of a step
 float32[] targets # step after step
+",
+);
+
+/// A result of a configured stream.
+pub const STREAM_RESULT: Schema<'static> = schema(
+    "reflexarc_msgs/msg/StreamResult",
+    "string stream # its name in the configuration
+string what # in words
+int64 start # the window is from here
+int64 end # to here, which is not in it any more
+int64 first # when the first and the last of its elements were true
+int64 last
+uint64 count # elements
+uint64 filled # those of them that were made up
+uint32 revision # 0 for what is said first of this window
+bool is_final # nothing more will be said of it
+bool has_value
+float64 value # 0 where there is none
 ",
 );
 

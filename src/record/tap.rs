@@ -12,10 +12,11 @@ use crate::error::StepError;
 use crate::frame::FrameMeta;
 use crate::language::Instruction;
 use crate::link::{self, EveryReader, EveryWriter};
-use crate::policy::State;
+use crate::policy::{Memory, State};
 use crate::rt::wait::Bell;
 use crate::sensor::Reading;
 use crate::slot::{Filled, Slot};
+use crate::stream::window::Window;
 use crate::telemetry::record::Outcome;
 use crate::telemetry::trace::Trace;
 use crate::units::MonoTime;
@@ -75,6 +76,8 @@ pub struct FusionStep {
     pub state: State,
     /// The instruction in force; 0: none.
     pub instruction_id: u32,
+    /// What the policy remembered then.
+    pub memory: Memory,
 }
 
 /// One beat of the action stage.
@@ -93,6 +96,14 @@ pub struct Beat {
     /// The run was ending.
     pub stopping: bool,
     pub write_failed: Option<StepError>,
+}
+
+/// A result of a configured stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Given {
+    /// Its place in the configuration.
+    pub stream: u16,
+    pub window: Window<Option<f64>>,
 }
 
 /// Tells events of one kind.

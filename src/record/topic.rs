@@ -17,17 +17,19 @@ pub enum Topic {
     Step,
     Chunk,
     Action,
+    StreamResult,
 }
 
 impl Topic {
-    /// Ours, which a replay reads.
-    pub const OWN: [Self; 6] = [
+    /// Ours. A replay reads all but the results of streams.
+    pub const OWN: [Self; 7] = [
         Self::Frame,
         Self::Reading,
         Self::Instruction,
         Self::Step,
         Self::Chunk,
         Self::Action,
+        Self::StreamResult,
     ];
 
     /// The topic of this name.
@@ -55,6 +57,7 @@ impl Topic {
             Self::Step => "/reflexarc/steps".to_owned(),
             Self::Chunk => "/reflexarc/chunks".to_owned(),
             Self::Action => "/reflexarc/actions".to_owned(),
+            Self::StreamResult => "/reflexarc/streams".to_owned(),
         }
     }
 
@@ -74,6 +77,7 @@ impl Topic {
             Self::Step => schema::STEP,
             Self::Chunk => schema::CHUNK,
             Self::Action => schema::ACTION,
+            Self::StreamResult => schema::STREAM_RESULT,
         })
     }
 }

@@ -24,7 +24,7 @@ const CLOSE_EVERY: Nanos = Nanos::from_millis(500);
 const SYNC_EVERY: Nanos = Nanos::from_secs(2);
 
 /// Version of the layout of the messages; a reader refuses others.
-pub const LAYOUT: &str = "1";
+pub const LAYOUT: &str = "2";
 /// The metadata record that says what was recorded.
 pub const ABOUT: &str = "reflexarc";
 /// The attachment with the configuration.
@@ -41,6 +41,8 @@ pub struct About {
     pub encoder: String,
     /// Sensors, one line for people each.
     pub sensors: Vec<String>,
+    /// Name and words of each configured stream.
+    pub streams: Vec<(String, String)>,
     /// Where the joints were as the run began.
     pub start: Vec<f32>,
 }

@@ -177,7 +177,7 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
 
     let kept = start_recording(&mut pipeline, config, &opened)
         .and_then(|recording| Ok((recording, found.map(Found::start).transpose()?)));
-    let (recording, mut keeper) = match kept {
+    let (mut recording, mut keeper) = match kept {
         Ok(kept) => kept,
         Err(fault) => {
             stop.ask();
@@ -186,6 +186,10 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
             return Err(fault);
         }
     };
+
+    if let Some(told) = recording.as_mut().and_then(Recording::take_results) {
+        streams.tell_to(told);
+    }
 
     let (started, began) = (SystemTime::now(), clock::now());
     let mut watch = ThreadWatch::new(facts::thread_infos(&pipeline, plan.layout), began);
@@ -230,11 +234,11 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     watch.look(clock::now());
     stop.ask();
     let capture = pipeline.join();
+    collect(&mut collector, &mut streams, keeper.as_mut());
+    streams.end();
     // Also where a thread has panicked: then the recording is what tells why.
     let recorded = recording.map(Recording::finish);
     let capture = capture?;
-    collect(&mut collector, &mut streams, keeper.as_mut());
-    streams.end();
     let state = keeper.map(|keeper| keeper.finish(clock::now(), lost_samples(&collector)));
 
     let duration = clock::now() - began;
@@ -278,6 +282,9 @@ fn start_recording(
         policy: opened.policy.to_owned(),
         encoder: opened.encoder.to_owned(),
         sensors: opened.sensors.clone(),
+        streams: (config.stream.iter())
+            .map(|stream| (stream.name.clone(), stream.describe()))
+            .collect(),
         start: pipeline.start.clone(),
     };
     tapped.start(&about).map(Some)

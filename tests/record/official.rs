@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::report;
 use crate::{alone, folder, recording};
 use reflexarc::record::recorded::Recorded;
 use reflexarc::record::recover::recover;
@@ -95,6 +96,20 @@ fn the_official_reader_finds_every_message_with_its_schema() {
     assert_eq!(
         topics["/reflexarc/instructions"]["first"]["text"],
         "find the cat"
+    );
+    let streams = &topics["/reflexarc/streams"];
+    assert_eq!(streams["schema"], "reflexarc_msgs/msg/StreamResult");
+    let told = &report(&folder().join("report"))["streams"][0];
+    assert_eq!(
+        streams["read"], told["results"],
+        "each result is in the file"
+    );
+    let first = &streams["first"];
+    assert_eq!(first["stream"], "joint speed");
+    assert_eq!(first["what"], "mean of speed of sensor-0");
+    assert_eq!(
+        first["end"].as_i64().unwrap() - first["start"].as_i64().unwrap(),
+        200_000_000
     );
     // To the last bit: f32 in f64.
     let reading = recorded.fusion.iter().find_map(|did| match did {

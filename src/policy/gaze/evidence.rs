@@ -66,6 +66,8 @@ impl Evidence {
                 logits[class]
             }
         };
+        // From the same order each time: sums are rounded by it, and a picture's result must not depend on those before.
+        (self.order.iter_mut().zip(0..)).for_each(|(place, class)| *place = class);
         self.order
             .select_nth_unstable_by(RIVALS, |&a, &b| rank(b).total_cmp(&rank(a)));
         let rivals = &self.order[..RIVALS];

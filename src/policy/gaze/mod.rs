@@ -12,6 +12,7 @@
 mod config;
 mod evidence;
 mod matching;
+mod memory;
 mod search;
 
 use std::path::Path;
@@ -20,9 +21,10 @@ use crate::action::Chunk;
 use crate::error::{Result, StepError};
 use crate::features::FeatureShape;
 use crate::features::efficientnet_lite0::Classifier;
+use crate::language::Instruction;
 use crate::lens::{Lens, Pose};
 use crate::models;
-use crate::policy::{Aligned, Explainer, Phase, Policy, PolicyStatus};
+use crate::policy::{Aligned, Explainer, Memory, Phase, Policy, PolicyStatus};
 use crate::stream::align::choice::Status;
 use crate::units::{MonoTime, Nanos};
 
@@ -248,6 +250,14 @@ impl Policy for Gaze {
             at = towards(at, goal, speed * STEP.as_secs_f64());
         }
         Ok(())
+    }
+
+    fn memory(&self) -> Memory {
+        self.remember()
+    }
+
+    fn recall(&mut self, memory: &Memory, instruction: Option<&Instruction>) -> bool {
+        self.take_on(memory, instruction).is_some()
     }
 
     #[expect(

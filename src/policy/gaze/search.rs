@@ -55,6 +55,22 @@ impl Search {
         }
     }
 
+    /// How far a sweep has come: the side that it began on, and its next point. None before the first.
+    pub fn progress(&self) -> Option<(bool, usize)> {
+        let first = self.points.first()?;
+        Some((first.pan >= 0.0, self.next))
+    }
+
+    /// Goes on with a sweep that had come so far.
+    pub fn resume(&mut self, progress: Option<(bool, usize)>, lens: &Lens) {
+        self.points.clear();
+        if let Some((is_positive, next)) = progress {
+            let pan = if is_positive { 0.0 } else { -1.0 };
+            self.begin(Pose { pan, tilt: 0.0 }, lens);
+            self.next = next;
+        }
+    }
+
     /// Where to go next from here; None when the sweep is over.
     pub fn target(&mut self, at: Pose) -> Option<Pose> {
         /// A way point is reached at this distance (radian).

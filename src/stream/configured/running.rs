@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
 
 use crate::error::{Fault, Kind, Result};
+use crate::link::EveryWriter;
+use crate::record::tap::Given;
 use crate::state::bytes::Fields;
 use crate::state::snapshot::SNAPSHOT_BYTES_MAX;
 use crate::stream::aggregate::statistic::Statistic;
@@ -38,6 +40,8 @@ const KEPT_BYTES_MAX: usize = SNAPSHOT_BYTES_MAX * 3 / 4;
 pub struct Streams {
     tap: Tap,
     streams: Vec<OneStream>,
+    /// Who else wants the results.
+    told: Option<EveryWriter<Given>>,
 }
 
 impl Streams {
@@ -45,8 +49,8 @@ impl Streams {
     pub fn open(configs: &[StreamConfig]) -> Result<Self> {
         let streams = configs.iter().map(|config| OneStream::open(config, false));
         Ok(Self {
-            tap: Tap::default(),
             streams: streams.collect::<Result<_>>()?,
+            ..Self::default()
         })
     }
 
@@ -98,6 +102,29 @@ impl Streams {
             for stream in &mut self.streams {
                 stream.take(port, &element);
             }
+            self.tell();
+        }
+    }
+
+    /// From now on a recording gets the results too.
+    pub fn tell_to(&mut self, told: EveryWriter<Given>) {
+        self.told = Some(told);
+        for stream in &mut self.streams {
+            stream.core.results.fresh = Some(Vec::new());
+        }
+    }
+
+    fn tell(&mut self) {
+        let Some(told) = &mut self.told else { return };
+        for (index, stream) in (0..).zip(&mut self.streams) {
+            let fresh = stream.core.results.fresh.iter_mut();
+            for window in fresh.flat_map(|fresh| fresh.drain(..)) {
+                // A full link has counted it.
+                let _ = told.push(Given {
+                    stream: index,
+                    window,
+                });
+            }
         }
     }
 
@@ -106,6 +133,7 @@ impl Streams {
         for stream in &mut self.streams {
             stream.tick(now);
         }
+        self.tell();
     }
 
     /// Nothing comes any more: what is in open windows is said.
@@ -113,6 +141,7 @@ impl Streams {
         for stream in &mut self.streams {
             stream.end();
         }
+        self.tell();
     }
 
     /// Appends the state of all, and brings what was said so far into the files.
@@ -402,6 +431,8 @@ struct Results {
     file: Option<BufWriter<File>>,
     /// Bytes given to the file.
     written: u64,
+    /// Those that have not been told yet, if anybody wants to know.
+    fresh: Option<Vec<Window<Option<f64>>>>,
 }
 
 impl Results {
@@ -426,6 +457,7 @@ impl Results {
             name: config.name.clone(),
             summary: Summary::default(),
             written: 0,
+            fresh: None,
             file: config.out.as_ref().map(open).transpose()?,
         })
     }
@@ -442,6 +474,9 @@ impl Results {
         let summary = &mut self.summary;
         summary.results += 1;
         summary.last = Some(*window);
+        if let Some(fresh) = &mut self.fresh {
+            fresh.push(*window);
+        }
         if let Some(value) = window.result {
             summary.least = Some(summary.least.map_or(value, |least| least.min(value)));
             summary.greatest = Some(summary.greatest.map_or(value, |most| most.max(value)));
