@@ -11,7 +11,7 @@ use std::thread;
 
 use crossbeam_queue::ArrayQueue;
 use reflexarc::clock;
-use reflexarc::link::{every, newest};
+use reflexarc::link::{every, newest, recent};
 use reflexarc::rt::wait::Bell;
 use support::{Bench, Peer};
 
@@ -43,6 +43,7 @@ fn same_thread(bench: &mut Bench) {
         }
     }
     let (mut newest_in, mut newest_out) = newest(&Bell::new());
+    let (mut recent_in, mut recent_out) = recent(CAPACITY, &Bell::new());
     let (mut every_in, mut every_out) = every(CAPACITY, &Bell::new());
     let (mut ring_in, mut ring_out) = rtrb::RingBuffer::new(CAPACITY);
     let array = ArrayQueue::new(CAPACITY);
@@ -55,10 +56,22 @@ fn same_thread(bench: &mut Bench) {
                 newest_out.pop().expect("pushed")
             });
         }),
+        Peer::timed("recent", PAIRS, || {
+            pairs(|n| {
+                assert!(recent_in.push(n).is_none());
+                recent_out.pop().expect("pushed")
+            });
+        }),
         Peer::timed("every", PAIRS, || {
             pairs(|n| {
                 every_in.push(n).expect("room");
                 every_out.pop().expect("pushed")
+            });
+        }),
+        Peer::timed("crossbeam ArrayQueue, force_push", PAIRS, || {
+            pairs(|n| {
+                assert!(array.force_push(n).is_none());
+                array.pop().expect("pushed")
             });
         }),
         Peer::timed("rtrb alone", PAIRS, || {
@@ -161,6 +174,18 @@ fn hand_over(bench: &mut Bench, there: core_affinity::CoreId) {
         Peer::measured("newest", || {
             let (mut out, mut inbox) = newest(&Bell::new());
             let (mut back, mut home) = newest(&Bell::new());
+            round_trips(
+                there,
+                trips,
+                |n| assert_eq!(out.push(n), None),
+                || home.pop(),
+                || inbox.pop(),
+                |n| assert_eq!(back.push(n), None),
+            )
+        }),
+        Peer::measured("recent", || {
+            let (mut out, mut inbox) = recent(CAPACITY, &Bell::new());
+            let (mut back, mut home) = recent(CAPACITY, &Bell::new());
             round_trips(
                 there,
                 trips,

@@ -79,15 +79,13 @@ fn run(
     let encoder: Box<dyn Encoder> = encoders::open(&config, format).unwrap();
     let stop = Stop::default();
     let mut collector = Collector::new(clock::now(), &GoalsConfig::default());
-    let parts = Parts {
-        source: Box::new(source),
+    let parts = Parts::new(
+        Box::new(source),
         encoder,
-        policy: Box::new(Still::new(2)),
-        sensors: Vec::new(),
-        language: Box::new(|_, _| {}),
-        player: Player::new(&ActionConfig::default(), 2, &[]).unwrap(),
-        sink: Box::new(Nowhere),
-    };
+        Box::new(Still::new(2)),
+        Player::new(&ActionConfig::default(), 2, &[]).unwrap(),
+        Box::new(Nowhere),
+    );
     let mut pipeline = Pipeline::build(parts, &plan, &mut collector, &stop).unwrap();
     let mut traces = Vec::with_capacity(usize::try_from(frames).unwrap());
     pipeline.go();
@@ -102,18 +100,18 @@ fn run(
     }
     clock::sleep_until(clock::now() + Nanos::from_millis(25));
     stop.ask();
-    let end = pipeline.join().unwrap();
+    let end = pipeline.join().unwrap().remove(0);
     collector.collect_each(&mut keep);
     // Checked before it is believed: every frame came through, whole and once.
     assert!(end.fault.is_none());
     assert_eq!(end.slots_out, 0);
-    assert_eq!(pipeline.source.produced.get(), frames);
+    assert_eq!(pipeline.cameras[0].source.produced.get(), frames);
     assert!(traces.iter().all(Trace::is_complete));
     assert!(traces.windows(2).all(|pair| pair[0].seq < pair[1].seq));
     // Those that did not come through are accounted for: drained or without a slot where the thread was kept away, or
     // overtaken by the next frame before the beat that would have played them, in the link or in the player (at the end: no
     // beat came).
-    let lost = pipeline.source.drained.get() + pipeline.source.no_slot.get();
+    let lost = pipeline.cameras[0].source.drained.get() + pipeline.cameras[0].source.no_slot.get();
     let stale: u64 = pipeline.links.iter().map(|l| l.count.totals().stale).sum();
     let player = &pipeline.player;
     let unplayed = player.unplayed.get() + player.refused.iter().map(Count::get).sum::<u64>();

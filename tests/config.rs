@@ -9,19 +9,24 @@ use reflexarc::cli;
 use reflexarc::config::Config;
 use reflexarc::error::{Fault, Kind};
 use reflexarc::features::preprocess::Crop;
+use reflexarc::fusion::views::ViewChoice;
 use reflexarc::rt::plan::Machine;
 use reflexarc::run;
 
 const EXAMPLE: &str = include_str!("../reflexarc.example.toml");
 
 /// Every table of the configuration; the empty name is the top level.
-const TABLES: [&str; 22] = [
+const TABLES: [&str; 26] = [
     "",
     "camera",
     "camera.v4l2",
     "camera.file",
     "camera.synthetic",
     "camera.scene",
+    "camera.view",
+    "links.frames",
+    "links.features",
+    "links.readings",
     "encoder",
     "language",
     "sensor",
@@ -45,7 +50,14 @@ fn all(config: &Config) -> String {
     let c = config;
     let (ends, middle) = (
         (&c.camera, &c.sensor, &c.sink, &c.action),
-        (&c.encoder, &c.language, &c.align, &c.policy, &c.stream),
+        (
+            &c.encoder,
+            &c.language,
+            &c.align,
+            &c.policy,
+            &c.stream,
+            &c.links,
+        ),
     );
     format!(
         "{ends:#?}{middle:#?}{:#?}",
@@ -91,7 +103,63 @@ fn what_stands_in_comments_in_the_example_is_right_too() {
     let config = Config::parse(&text, "the example without its comments").unwrap();
     assert_eq!(config.sensor.len(), 1);
     assert_eq!(config.threads.cores, Some(vec![2, 3]));
-    assert_eq!(config.camera.v4l2.controls.len(), 3);
+    assert_eq!(config.camera.first.v4l2.controls.len(), 3);
+}
+
+#[test]
+fn one_camera_is_a_table_and_several_are_an_array() {
+    let one = Config::parse("[camera]\nsource = \"synthetic\"\n", "one").unwrap();
+    assert_eq!(one.cameras().count(), 1);
+    let text = "[[camera]]\nsource = \"synthetic\"\n[camera.synthetic]\nseed = 5\n\
+                [[camera]]\nsource = \"v4l2:/dev/video7\"\n[camera.view]\nchoice = \"nearest\"\n\
+                [[camera]]\n";
+    let several = Config::parse(text, "several").unwrap();
+    assert_eq!(several.camera.first.synthetic.seed, 5);
+    let [second, third] = &several.camera.others[..] else {
+        panic!("{:?}", several.camera.others);
+    };
+    assert_eq!(second.source.written(), "v4l2:/dev/video7");
+    assert_eq!(second.view.as_ref().unwrap().choice, ViewChoice::Nearest);
+    assert_eq!(third.view, None);
+}
+
+/// Mistakes that only several keys together make: the text, and words that the message must have.
+const TOGETHER: &[(&str, &[&str])] = &[
+    (
+        "[camera.view]\nchoice = \"hold\"",
+        &["first camera", "later [[camera]]"],
+    ),
+    (
+        "[[camera]]\n[[camera]]\nsource = \"scene\"",
+        &["scene", "there is one robot"],
+    ),
+    (
+        "encoder.workers = 2\nlinks.frames.when_full = \"drop-oldest\"",
+        &["drop-oldest", "in turn", "newest-only"],
+    ),
+    (
+        "encoder.workers = 2\nlinks.features.one_of = 2",
+        &["links.features", "each worker's turn"],
+    ),
+    (
+        "encoder.workers = 2\nthreads.layout = \"together\"",
+        &["threads.layout", "apart"],
+    ),
+    (
+        "encoder.workers = 2\nrecord.path = \"run.mcap\"",
+        &["record.path", "replay --workers"],
+    ),
+];
+
+#[test]
+fn what_cannot_be_together_is_refused_with_the_way_out() {
+    for (text, wanted) in TOGETHER {
+        let config = Config::parse(text, "t.toml").unwrap();
+        let said = config.check().unwrap_err().to_string();
+        for word in *wanted {
+            assert!(said.contains(word), "{text}: {said} lacks {word}");
+        }
+    }
 }
 
 #[test]
@@ -137,6 +205,37 @@ const MISTAKES: &[Mistake] = &[
         "[threads]\npriorty = 7",
         2,
         &["priorty", "did you mean `priority`"],
+    ),
+    (
+        "a camera's key, in the second of two",
+        "[[camera]]\n[[camera]]\nsauce = \"scene\"",
+        3,
+        &["did you mean `source`"],
+    ),
+    ("no worker", "[encoder]\nworkers = 0", 2, &["1 to 16"]),
+    (
+        "a policy of a link that is none",
+        "[links.frames]\nwhen_full = \"newest\"",
+        2,
+        &["newest-only", "drop-oldest"],
+    ),
+    (
+        "a link without room",
+        "[links.readings]\nroom = 0",
+        2,
+        &["1 to 4096"],
+    ),
+    (
+        "one of none",
+        "[links.frames]\none_of = 0",
+        2,
+        &["1 to 1000"],
+    ),
+    (
+        "an age that everything has",
+        "[links.frames]\nexpire = \"0 ms\"",
+        2,
+        &["above 0"],
     ),
     (
         "a snapshot too often",
@@ -733,6 +832,6 @@ fn the_command_line_comes_on_top_of_the_file() {
     })
     .unwrap();
     assert_eq!(config.sink, Some("udp:127.0.0.1:9000".parse().unwrap()));
-    assert_eq!(config.camera.synthetic.seed, 9);
+    assert_eq!(config.camera.first.synthetic.seed, 9);
     assert!(config.real_time.strict);
 }

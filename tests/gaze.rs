@@ -134,6 +134,7 @@ impl Loop {
                 now: captured + DELAY,
                 frame: &meta,
                 features: &self.map,
+                views: &[],
                 instruction: Some(&instruction),
                 states: &states,
             };

@@ -15,7 +15,7 @@ use std::thread;
 
 use reflexarc::clock;
 use reflexarc::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource};
-use reflexarc::link::{EveryReader, LinkTotals, NewestReader, every, newest};
+use reflexarc::link::{EveryReader, LinkTotals, NewestReader, every, newest, recent};
 use reflexarc::rt::stop::Stop;
 use reflexarc::rt::wait::{Bell, WaitPolicy};
 use reflexarc::slot::{Filled, Slot};
@@ -133,6 +133,7 @@ fn newest_loses_doubles_and_reorders_nothing() {
         stale: stale.count,
         popped: popped.count,
         in_flight: 0,
+        ..LinkTotals::default()
     };
     assert_eq!(totals.totals(), expected);
 }
@@ -177,8 +178,95 @@ fn every_passes_all_in_order_and_gives_back_what_it_refuses() {
         stale: 0,
         popped: count,
         in_flight: 0,
+        ..LinkTotals::default()
     };
     assert_eq!(totals.totals(), expected);
+}
+
+#[test]
+fn recent_loses_doubles_and_reorders_nothing_and_drops_the_oldest() {
+    for capacity in [1, 2, 7, 64] {
+        let count = items() / 4;
+        let (mut writer, mut reader) = recent(capacity, &Bell::new());
+        let totals = writer.count();
+        let pushing = thread::spawn(move || {
+            let mut stale = Seen::default();
+            for n in 0..count {
+                if let Some(item) = writer.push(Packet::new(n)) {
+                    assert_eq!(item.number + capacity as u64, n, "not the oldest");
+                    stale.see(item);
+                }
+            }
+            stale
+        });
+        let mut popped = Seen::default();
+        let mut turn = 0;
+        loop {
+            // Looked at before the pop: an item pushed before the end is still popped after it.
+            let ended = reader.is_abandoned();
+            match reader.pop() {
+                Some(item) => popped.see(item),
+                None if ended => break,
+                None => pause(&mut turn),
+            }
+        }
+        let stale = pushing.join().unwrap();
+        assert_eq!(popped.last, Some(count - 1), "the newest is never lost");
+        assert_eq!(popped.count + stale.count, count);
+        assert_eq!(popped.sum.wrapping_add(stale.sum), Seen::all(count));
+        let expected = LinkTotals {
+            pushed: count,
+            stale: stale.count,
+            popped: popped.count,
+            ..LinkTotals::default()
+        };
+        assert_eq!(totals.totals(), expected);
+    }
+}
+
+#[test]
+fn a_replacement_never_goes_in_behind_an_item_that_was_taken() {
+    let count = items() / 4;
+    let (mut writer, mut reader) = newest(&Bell::new());
+    let totals = writer.count();
+    // A pair at a time: the second takes the first's place, or the first was taken alone.
+    let pushing = thread::spawn(move || {
+        let (mut stale, mut refused, mut turn) = (Seen::default(), Seen::default(), 0);
+        for n in 0..count / 2 {
+            assert!(
+                writer.push(Packet::new(2 * n)).is_none(),
+                "the link was empty"
+            );
+            match writer.replace(Packet::new(2 * n + 1)) {
+                Ok(item) => stale.see(item),
+                Err(item) => refused.see(item),
+            }
+            // BOUND: the reader empties the link.
+            while writer.count().totals().in_flight > 0 {
+                pause(&mut turn);
+            }
+        }
+        (stale, refused)
+    });
+    let mut popped = Seen::default();
+    let mut turn = 0;
+    loop {
+        let ended = reader.is_abandoned();
+        match reader.pop() {
+            Some(item) => {
+                assert_eq!(item.number / 2, popped.count, "two of one pair");
+                popped.see(item);
+            }
+            None if ended => break,
+            None => pause(&mut turn),
+        }
+    }
+    let (stale, refused) = pushing.join().unwrap();
+    assert_eq!(popped.count, count / 2);
+    assert_eq!(stale.count + refused.count, count / 2);
+    let sum = popped.sum.wrapping_add(stale.sum).wrapping_add(refused.sum);
+    assert_eq!(sum, Seen::all(count / 2 * 2));
+    assert_eq!(totals.totals().stale, stale.count);
 }
 
 /// Two threads pass a number back and forth, each sleeping until the other has answered.
@@ -333,6 +421,11 @@ fn a_sleeping_reader_learns_at_once_that_its_writer_is_gone() {
         sleep(&bell, || newest_reader.is_abandoned());
         going.join().unwrap();
 
+        let (recent_writer, recent_reader) = recent::<u8>(1, &bell);
+        let going = thread::spawn(move || drop(recent_writer));
+        sleep(&bell, || recent_reader.is_abandoned());
+        going.join().unwrap();
+
         let (every_writer, every_reader) = every::<u8>(1, &bell);
         let going = thread::spawn(move || drop(every_writer));
         sleep(&bell, || every_reader.is_abandoned());
@@ -369,6 +462,15 @@ fn an_item_still_in_a_link_is_dropped_with_it_once() {
     assert_eq!(dropped.load(Ordering::Relaxed), 0, "still in the link");
     drop(reader);
     assert_eq!(dropped.load(Ordering::Relaxed), 1);
+
+    let (dropped, item) = drops();
+    let (mut writer, mut reader) = recent(2, &Bell::new());
+    (0..3).for_each(|_| drop(writer.push(item())));
+    drop(reader.pop());
+    drop(writer);
+    assert_eq!(dropped.load(Ordering::Relaxed), 2, "one is in the link");
+    drop(reader);
+    assert_eq!(dropped.load(Ordering::Relaxed), 3);
 
     let (dropped, item) = drops();
     let (mut writer, mut reader) = every(3, &Bell::new());
@@ -418,6 +520,11 @@ fn a_writer_whose_reader_is_gone_goes_on_unharmed() {
     assert!(writer.is_abandoned());
     assert_eq!(writer.push(1), None);
     assert_eq!(writer.push(2), Some(1), "its stale items come back");
+
+    let (mut writer, reader) = recent(1, &Bell::new());
+    drop(reader);
+    assert!(writer.is_abandoned());
+    assert_eq!((writer.push(1), writer.push(2)), (None, Some(1)));
 
     let (mut writer, reader) = every(1, &Bell::new());
     drop(reader);

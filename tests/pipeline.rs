@@ -224,28 +224,26 @@ fn run_source(layout: Layout, source: SyntheticSource, stall: Stall) -> (Pipelin
     let plan = Plan::new(&threads, true, &Machine::detect(), Nanos::ZERO, None);
     let stop = Stop::default();
     let mut collector = Collector::new(clock::now(), &GoalsConfig::default());
-    let parts = Parts {
-        source: Box::new(StallingSource {
+    let parts = Parts::new(
+        Box::new(StallingSource {
             inner: source,
             stall: stall == Stall::Capture,
         }),
-        encoder: Box::new(Checking {
+        Box::new(Checking {
             stall: stall == Stall::Features,
             seq: 0,
             last: None,
         }),
-        policy: Box::new(Stalling {
+        Box::new(Stalling {
             inner: Still::new(2),
             stall,
         }),
-        sensors: Vec::new(),
-        language: Box::new(|_, _| {}),
-        player: Player::new(&ActionConfig::default(), 2, &[]).unwrap(),
-        sink: Box::new(SlowSink {
+        Player::new(&ActionConfig::default(), 2, &[]).unwrap(),
+        Box::new(SlowSink {
             stall: stall == Stall::Action,
             written: 0,
         }),
-    };
+    );
     let mut pipeline = Pipeline::build(parts, &plan, &mut collector, &stop).unwrap();
     pipeline.go();
     while !pipeline.way_has_ended() {
@@ -255,7 +253,7 @@ fn run_source(layout: Layout, source: SyntheticSource, stall: Stall) -> (Pipelin
     // Two more beats, so that the last chunk is played.
     clock::sleep_until(clock::now() + Nanos::from_millis(25));
     stop.ask();
-    let end = pipeline.join().unwrap();
+    let end = pipeline.join().unwrap().remove(0);
     collector.collect();
     assert!(end.fault.is_none());
     assert_eq!(end.slots_out, 0, "every slot came home");
@@ -268,7 +266,7 @@ const LAYOUTS: [Layout; 3] = [Layout::Together, Layout::CaptureApart, Layout::Ap
 fn every_frame_is_accounted_for_at_every_link_in_every_layout() {
     for layout in LAYOUTS {
         let (pipeline, collector) = run(layout, 400.0, 400, Stall::Nowhere);
-        let source = &pipeline.source;
+        let source = &pipeline.cameras[0].source;
         assert_eq!(source.produced.get(), 400, "{layout:?}");
         assert_eq!(
             source.produced.get(),

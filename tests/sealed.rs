@@ -13,11 +13,14 @@ use serde_json::Value;
 use support::{assert_accounts_balance, link, report, text};
 
 /// What the threads may ask of the kernel between the first and the last frame.
-const ALLOWED: [(&str, &[&str]); 4] = [
+const ALLOWED: [(&str, &[&str]); 6] = [
     // Waits for the source's due time; wakes the features thread when it sleeps.
     ("capture", &["clock_nanosleep", "futex_wake"]),
     // Sleeps until it is rung.
     ("features", &["futex_wait", "futex_wake"]),
+    ("features-", &["futex_wait", "futex_wake"]),
+    // Capture and features of another camera.
+    ("camera-", &["clock_nanosleep", "futex_wake"]),
     ("fusion", &["futex_wait", "futex_wake"]),
     // Waits for the beat; the sink's write.
     ("action", &["clock_nanosleep", "sendto"]),
@@ -115,7 +118,9 @@ fn trace(dir: &Path, config: &str, arguments: &[&str]) -> Option<Value> {
 fn assert_sealed(dir: &Path, report: &Value, run: &str) {
     for thread in report["threads"].as_array().unwrap() {
         let name = thread["name"].as_str().unwrap();
-        let Some((_, allowed)) = ALLOWED.iter().find(|(n, _)| *n == name) else {
+        // A worker's and a camera's name end in a number.
+        let kind = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let Some((_, allowed)) = ALLOWED.iter().find(|(n, _)| *n == kind) else {
             continue;
         };
         let tid = thread["tid"].as_u64().unwrap();
@@ -189,6 +194,43 @@ fn the_way_is_sealed_when_all_stages_share_a_thread() {
 #[test]
 fn the_way_is_sealed_when_every_stage_has_a_thread() {
     bare_run("apart");
+}
+
+/// Three workers and three cameras.
+#[test]
+fn the_way_is_sealed_with_several_workers_and_cameras() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "encoder.name = \"null\"\nencoder.workers = 3\npolicy.name = \"still\"\n\
+         [links.readings]\nwhen_full = \"drop-oldest\"\n\
+         [[camera]]\nsource = \"synthetic:320x240@300,frames=3000\"\n\
+         [[camera]]\nsource = \"synthetic:160x120@100\"\n\
+         [[camera]]\nsource = \"synthetic:160x120@50\"\nview = { choice = \"nearest\" }\n";
+    let Some(report) = trace(dir.path(), config, &[]) else {
+        return;
+    };
+    assert_sealed(dir.path(), &report, "scaled");
+    let threads = report["threads"].as_array().unwrap().iter();
+    let names: Vec<_> = threads
+        .map(|thread| thread["name"].as_str().unwrap())
+        .collect();
+    for name in [
+        "features-0",
+        "features-1",
+        "features-2",
+        "camera-1",
+        "camera-2",
+    ] {
+        assert!(names.contains(&name), "{name} is not among {names:?}");
+    }
+    let sources = report["sources"].as_array().unwrap();
+    assert_eq!(sources.len(), 3);
+    let decided = link(&report, "fusion -> action")["in"].as_u64().unwrap();
+    for other in &sources[1..] {
+        let (shown, missing) = (other["shown"].as_u64(), other["missing"].as_u64());
+        assert_eq!(shown.unwrap() + missing.unwrap(), decided, "{other}");
+        assert!(shown.unwrap() > decided / 2, "{other}");
+    }
+    assert!(sources[0]["shown"].is_null());
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn harmless(mut config: Config, cores: &[usize], joints: PathBuf) -> Result<Conf
         wait: WaitChoice::Park,
         ..ThreadsConfig::default()
     };
-    config.camera.source = CAMERA.parse::<SourceSpec>().map_err(|why| {
+    config.camera.first.source = CAMERA.parse::<SourceSpec>().map_err(|why| {
         Fault::new(
             Kind::Internal,
             "the camera of the bench cannot be made",
@@ -140,7 +140,10 @@ mod tests {
         assert!(!config.real_time.fifo && !config.real_time.lock_memory);
         let sources: Vec<_> = config.sensor.iter().map(|s| s.source.clone()).collect();
         assert_eq!(sources, [SensorAddress::Csv("joints.csv".into())]);
-        assert_eq!(config.camera.source, CAMERA.parse().expect("is right"));
+        assert_eq!(
+            config.camera.first.source,
+            CAMERA.parse().expect("is right")
+        );
         assert_eq!(config.threads.cores, Some(vec![core]));
     }
 }

@@ -212,7 +212,7 @@ fn words(config: &Config, args: &cli::Bench) -> (Vec<String>, Vec<String>) {
     }
     let language = &config.language;
     let is_told = language.instruction.is_some() || language.script.is_some();
-    let is_scene = config.camera.source.kind == SourceKind::Scene;
+    let is_scene = config.camera.first.source.kind == SourceKind::Scene;
     if config.policy.name == PolicyName::Gaze && !is_told && !is_scene {
         say("instruct", beside::INSTRUCTION.to_owned());
     }
@@ -266,7 +266,7 @@ fn configure(args: &cli::Bench) -> Result<Config> {
     })?;
     // Both were looked at on the command line.
     if let Some(Ok(source)) = args.source.as_deref().map(str::parse) {
-        config.camera.source = source;
+        config.camera.first.source = source;
     }
     Ok(config)
 }

@@ -12,7 +12,7 @@ use crate::rt::stop::Stop;
 use crate::rt::thread::Context;
 use crate::rt::wait::{Bell, WaitPolicy};
 use crate::slot::{Empty, Filled, Slot};
-use crate::stage::{IDLE_TURN, Next};
+use crate::stage::{IDLE_TURN, Item, Next};
 use crate::telemetry::probe::Probe;
 use crate::telemetry::record::{self, Outcome, Record};
 use crate::telemetry::trace::{Mark, Stage, Trace};
@@ -25,6 +25,12 @@ pub struct Frame {
     pub trace: Trace,
 }
 
+impl Item for Frame {
+    fn captured(&self) -> MonoTime {
+        self.slot.meta().captured
+    }
+}
+
 /// How long the capture stage waits at the end for slots that are still out.
 // BOUND: the longest step downstream (an encoder of 1 s) twice.
 const HOME_WAIT: Nanos = Nanos::from_secs(2);
@@ -34,10 +40,9 @@ pub struct CaptureStage {
     source: Box<dyn Source>,
     source_index: u8,
     next: Next<Frame>,
-    home: EveryReader<Slot<Empty>>,
-    /// The way home of slots that went through the recorder.
-    recorder_home: Option<EveryReader<Slot<Empty>>>,
-    /// Rung when a slot comes home; waited on only by a source that must not lose frames.
+    /// The ways home of slots: from each features stage, and from the recorder.
+    homes: Vec<EveryReader<Slot<Empty>>>,
+    /// Rung when a slot comes home; waited on only where frames wait at their source.
     home_bell: Bell,
     /// Slots that are not with the source.
     out: u32,
@@ -63,7 +68,7 @@ impl CaptureStage {
         source: Box<dyn Source>,
         source_index: u8,
         next: Next<Frame>,
-        home: EveryReader<Slot<Empty>>,
+        homes: Vec<EveryReader<Slot<Empty>>>,
         home_bell: Bell,
         probe: Probe,
     ) -> Self {
@@ -71,19 +76,12 @@ impl CaptureStage {
             source,
             source_index,
             next,
-            home,
-            recorder_home: None,
+            homes,
             home_bell,
             out: 0,
             due: None,
             probe,
         }
-    }
-
-    /// The run is recorded, and slots come home this way too.
-    pub fn with_recorder(mut self, home: Option<EveryReader<Slot<Empty>>>) -> Self {
-        self.recorder_home = home;
-        self
     }
 
     /// Runs until asked to stop, until the input ends, or until the camera is lost.
@@ -97,6 +95,10 @@ impl CaptureStage {
             let now = clock::now();
             context.beat.strike(now);
             self.take_home();
+            if !self.next.has_room() {
+                self.wait_for_home(context.wait, now);
+                continue;
+            }
             match self.wait(context.wait, now) {
                 Ok(Readiness::Ready) => {}
                 Ok(Readiness::TimedOut) => {
@@ -104,11 +106,7 @@ impl CaptureStage {
                     continue;
                 }
                 Ok(Readiness::NoSlot) => {
-                    let (home, recorder) = (&self.home, &self.recorder_home);
-                    let came =
-                        || !home.is_empty() || recorder.as_ref().is_some_and(|r| !r.is_empty());
-                    self.home_bell
-                        .wait(context.wait, None, now + IDLE_TURN, came);
+                    self.wait_for_home(context.wait, now);
                     continue;
                 }
                 Ok(Readiness::Ended) => break,
@@ -160,6 +158,13 @@ impl CaptureStage {
         self.source.wait(deadline)
     }
 
+    /// Waits until a slot comes home: whoever sends one has taken a frame from its link before.
+    fn wait_for_home(&mut self, policy: WaitPolicy, now: MonoTime) {
+        let homes = &self.homes;
+        let came = || homes.iter().any(|home| !home.is_empty());
+        self.home_bell.wait(policy, None, now + IDLE_TURN, came);
+    }
+
     fn pass_on(&mut self, slot: Slot<Filled>, arrived: MonoTime) {
         let captured = slot.meta().captured;
         let mut trace = Trace::new(slot.meta().seq, self.source_index, captured, arrived);
@@ -189,7 +194,7 @@ impl CaptureStage {
 
     fn take_home(&mut self) {
         // BOUND: at most as many slots as the source owns.
-        while let Some(slot) = next_home(&mut self.home, &mut self.recorder_home) {
+        while let Some(slot) = next_home(&mut self.homes) {
             self.out -= 1;
             self.source.give_back(slot);
         }
@@ -211,15 +216,14 @@ impl CaptureStage {
         let Self {
             mut source,
             next,
-            mut home,
-            mut recorder_home,
+            mut homes,
             mut out,
             ..
         } = self;
         drop(next);
         let deadline = clock::now() + HOME_WAIT;
         while out > 0 && clock::now() < deadline {
-            match next_home(&mut home, &mut recorder_home) {
+            match next_home(&mut homes) {
                 Some(slot) => {
                     out -= 1;
                     source.give_back(slot);
@@ -240,11 +244,8 @@ impl CaptureStage {
 }
 
 /// The next slot that came home, either way.
-fn next_home(
-    home: &mut EveryReader<Slot<Empty>>,
-    recorder: &mut Option<EveryReader<Slot<Empty>>>,
-) -> Option<Slot<Empty>> {
-    home.pop().or_else(|| recorder.as_mut()?.pop())
+fn next_home(homes: &mut [EveryReader<Slot<Empty>>]) -> Option<Slot<Empty>> {
+    homes.iter_mut().find_map(EveryReader::pop)
 }
 
 /// The run has ended while the source was interrupted.

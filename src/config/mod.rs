@@ -7,8 +7,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+/// One camera or several.
+mod cameras;
+
 /// The text that a configuration or a board was read from.
 pub(crate) mod written;
+
+pub use cameras::Cameras;
 
 use crate::action::config::ActionConfig;
 use crate::action::sinks::SinkConfig;
@@ -21,10 +26,12 @@ use crate::error::{Fault, Kind, Result};
 use crate::features::encoders::{EncoderConfig, EncoderName};
 use crate::features::preprocess::Crop;
 use crate::fusion::align::AlignConfig;
+use crate::fusion::views::ViewConfig;
 use crate::language::sources::LanguageConfig;
+use crate::link::policy::{LinksConfig, WhenFull};
 use crate::policy::gaze::GazeConfig;
 use crate::record::config::RecordConfig;
-use crate::rt::plan::{Machine, ThreadsConfig};
+use crate::rt::plan::{Layout, Machine, ThreadsConfig};
 use crate::scene::SceneConfig;
 use crate::sensor::config::SensorConfig;
 use crate::state::config::StateConfig;
@@ -37,7 +44,7 @@ use written::Written;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    pub camera: CameraConfig,
+    pub camera: Cameras,
     pub encoder: EncoderConfig,
     pub language: LanguageConfig,
     /// `[[sensor]]`, one table a sensor. None: the scene's joint angles where the camera is the scene.
@@ -45,6 +52,8 @@ pub struct Config {
     /// How sensor state is brought to a frame's instant; a sensor may say otherwise for itself.
     pub align: AlignConfig,
     pub policy: PolicyConfig,
+    /// What the links between threads do with more than their readers can take.
+    pub links: LinksConfig,
     /// `[[stream]]`, one table a stream over what the run tells of itself.
     pub stream: Vec<StreamConfig>,
     pub action: ActionConfig,
@@ -73,6 +82,15 @@ pub struct CameraConfig {
     pub file: FileConfig,
     pub synthetic: SyntheticConfig,
     pub scene: SceneConfig,
+    /// Which of its pictures go with a frame of the first camera. Only for the cameras after the first.
+    pub view: Option<ViewConfig>,
+}
+
+impl Config {
+    /// All cameras, the first before the others.
+    pub fn cameras(&self) -> impl Iterator<Item = &CameraConfig> {
+        std::iter::once(&self.camera.first).chain(&self.camera.others)
+    }
 }
 
 /// `[policy]`: what turns an aligned set into actions.
@@ -156,8 +174,59 @@ impl Config {
             .action
             .check_together()
             .and_then(|()| self.threads.check(&Machine::detect()))
-            .and_then(|()| self.check_policy());
+            .and_then(|()| self.check_policy())
+            .and_then(|()| self.camera.check())
+            .and_then(|()| self.check_workers());
         checked.map_err(|fault| self.locate(fault))
+    }
+
+    /// Refuses what several workers cannot do.
+    fn check_workers(&self) -> Result<()> {
+        if self.encoder.workers.get() == 1 {
+            return Ok(());
+        }
+        let refused = |what: &str, why: &str, fix: &str| {
+            let what = format!(
+                "{what} with encoder.workers = {}",
+                self.encoder.workers.get()
+            );
+            Err(Fault::new(Kind::Config, what, why, fix))
+        };
+        if self.links.frames.when_full == Some(WhenFull::DropOldest) {
+            return refused(
+                "links.frames.when_full = \"drop-oldest\"",
+                "several workers are dealt frames in turn, by which their results are brought back into order; a frame \
+                 dropped behind another's back would leave a turn without a frame",
+                "write \"newest-only\", \"drop-newest\" or \"block\"",
+            );
+        }
+        let features = &self.links.features;
+        let drops = matches!(
+            features.when_full,
+            Some(WhenFull::DropOldest | WhenFull::DropNewest)
+        );
+        if drops || features.one_of.is_some_and(|count| count > 1) {
+            return refused(
+                "a links.features that leaves results out",
+                "fusion takes one result at each worker's turn, so every one must come",
+                "write \"newest-only\" or \"block\" without one_of, or thin out links.frames",
+            );
+        }
+        if let Layout::Together | Layout::CaptureApart = self.threads.layout {
+            return refused(
+                "a threads.layout other than \"apart\"",
+                "each worker is a thread, and fusion takes the results of all on one of its own",
+                "write threads.layout = \"apart\", or leave it out",
+            );
+        }
+        if self.record.path.is_some() {
+            return refused(
+                "record.path",
+                "a recording holds the frames of one features stage",
+                "record with one worker; a replay may have several (`reflexarc replay --workers`)",
+            );
+        }
+        Ok(())
     }
 
     /// Refuses an encoder that makes nothing which the policy could read.

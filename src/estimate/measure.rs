@@ -103,13 +103,6 @@ fn possible(setting: &Setting) -> Result<()> {
             fix,
         ))
     };
-    if queue.when_full == WhenFull::DropOldest {
-        return refused(
-            "the link that drops the oldest of several is not a link of one writer and one reader; theirs are `every` \
-             (drop-newest, block) and `newest`",
-            "leave --measure out, or measure --when-full newest-only or drop-newest",
-        );
-    }
     if queue.room == Some(0) {
         return refused(
             "a link has room for at least one item",

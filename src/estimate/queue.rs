@@ -9,49 +9,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+pub use crate::link::policy::WhenFull;
 use crate::units::Nanos;
-
-/// What happens to an item that finds the room full.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenFull {
-    /// The source holds it, and all after it, until there is room. Nothing is lost; the lateness is the source's.
-    #[default]
-    Block,
-    /// It is dropped: an `every` link.
-    DropNewest,
-    /// The longest waiting item is dropped in its place.
-    DropOldest,
-    /// There is room for one, and the newest has it: a `newest` link.
-    NewestOnly,
-}
-
-impl WhenFull {
-    pub const ALL: [Self; 4] = [
-        Self::Block,
-        Self::DropNewest,
-        Self::DropOldest,
-        Self::NewestOnly,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Block => "block",
-            Self::DropNewest => "drop-newest",
-            Self::DropOldest => "drop-oldest",
-            Self::NewestOnly => "newest-only",
-        }
-    }
-}
-
-impl std::str::FromStr for WhenFull {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|policy| policy.name() == text);
-        found.ok_or_else(|| {
-            format!("`{text}` is none of block, drop-newest, drop-oldest, newest-only")
-        })
-    }
-}
 
 /// Who works, and where items wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

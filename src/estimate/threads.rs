@@ -6,11 +6,12 @@
 use crate::clock;
 use crate::error::{Fault, Kind, Result};
 use crate::estimate::account::Latencies;
-use crate::estimate::queue::{End, Item, Queue, WhenFull};
-use crate::link::{self, EveryReader, EveryWriter, NewestReader, NewestWriter};
+use crate::estimate::queue::{End, Item, Queue};
+use crate::link::policy::LinkPolicy;
+use crate::link::{self, EveryReader, EveryWriter};
 use crate::rt::thread::{self, Class, Context, Thread, ThreadSpec};
 use crate::rt::wait::{Bell, WaitPolicy};
-use crate::stage::IDLE_TURN;
+use crate::stage::{self, IDLE_TURN, Inlet, Next};
 use crate::units::{MonoTime, Nanos};
 
 /// Wake-ups looked at before the measurement, one each `WAKE_EVERY`.
@@ -54,68 +55,28 @@ struct Given {
     stale: Option<usize>,
 }
 
-/// The way into the link, by policy.
-enum Out {
-    /// One for each worker, dealt in turn.
-    Every {
-        writers: Vec<EveryWriter<Sent>>,
-        blocks: bool,
-    },
-    Newest(NewestWriter<Sent>),
-}
-
-impl Out {
-    /// Passes the item on. A full link that blocks is tried again until there is room.
-    fn give(&mut self, item: Sent, woke: MonoTime) -> Given {
-        let mut given = Given {
-            woke,
-            at: woke,
-            refused: false,
-            stale: None,
-        };
-        match self {
-            Self::Newest(writer) => given.stale = writer.push(item).map(|stale| stale.index),
-            Self::Every { writers, blocks } => {
-                let turn = item.index % writers.len();
-                let writer = &mut writers[turn];
-                // BOUND: the worker takes an item after the work of one, unless it is gone.
-                while *blocks && !writer.has_room() && !writer.is_abandoned() {
-                    clock::sleep_until(clock::now() + LOOK_AGAIN);
-                    given.at = clock::now();
-                }
-                given.refused = writer.push(item).is_err();
-            }
-        }
-        given
+impl stage::Item for Sent {
+    /// Nothing expires here.
+    fn captured(&self) -> MonoTime {
+        MonoTime::ZERO
     }
 }
 
-/// The way out of the link.
-enum In {
-    Every(EveryReader<Sent>),
-    Newest(NewestReader<Sent>),
-}
-
-impl In {
-    fn pop(&mut self) -> Option<Sent> {
-        match self {
-            Self::Every(reader) => reader.pop(),
-            Self::Newest(reader) => reader.pop(),
-        }
+/// Passes the item on. A link that blocks is tried again until there is room.
+fn give(out: &mut Next<Sent>, item: Sent, woke: MonoTime) -> Given {
+    let mut at = woke;
+    // BOUND: the worker takes an item after the work of one; should it be gone, the run is.
+    while !out.has_room() {
+        clock::sleep_until(clock::now() + LOOK_AGAIN);
+        at = clock::now();
     }
-
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Every(reader) => reader.is_empty(),
-            Self::Newest(reader) => reader.is_empty(),
-        }
-    }
-
-    fn is_abandoned(&self) -> bool {
-        match self {
-            Self::Every(reader) => reader.is_abandoned(),
-            Self::Newest(reader) => reader.is_abandoned(),
-        }
+    let index = item.index;
+    let back = out.deliver(item).map(|back| back.index);
+    Given {
+        woke,
+        at,
+        refused: back == Some(index),
+        stale: back.filter(|back| *back != index),
     }
 }
 
@@ -172,21 +133,29 @@ fn worker_class(workers: u16) -> Class {
     }
 }
 
-fn open_links(queue: &Queue, count: usize, bells: &[Bell]) -> (Out, Vec<In>) {
-    if queue.when_full == WhenFull::NewestOnly {
-        let (writer, reader) = link::newest(&bells[0]);
-        return (Out::Newest(writer), vec![In::Newest(reader)]);
-    }
+fn open_links(queue: &Queue, count: usize, bells: &[Bell]) -> (Next<Sent>, Vec<Inlet<Sent>>) {
     let room = queue.room.map_or(count, |room| {
         usize::try_from(room).unwrap_or(usize::MAX).min(count)
     });
-    let (writers, readers) = bells
-        .iter()
-        .map(|bell| link::every(room, bell))
-        .map(|(writer, reader)| (writer, In::Every(reader)))
-        .unzip();
-    let blocks = queue.when_full == WhenFull::Block;
-    (Out::Every { writers, blocks }, readers)
+    let policy = LinkPolicy {
+        when_full: queue.when_full,
+        room,
+        ..LinkPolicy::NEWEST
+    };
+    match bells {
+        [bell] => {
+            let (next, inlet) = stage::link(policy, bell);
+            (next, vec![inlet])
+        }
+        // Room for all, for each.
+        _ => stage::deal(
+            LinkPolicy {
+                room: room * bells.len(),
+                ..policy
+            },
+            bells,
+        ),
+    }
 }
 
 fn spec(name: &str, class: Class) -> ThreadSpec {
@@ -203,7 +172,7 @@ fn send(
     context: &Context,
     start: MonoTime,
     list: &[(Nanos, Nanos)],
-    mut out: Out,
+    mut out: Next<Sent>,
     mut told: EveryWriter<Given>,
 ) {
     context.wait_for_go();
@@ -211,14 +180,14 @@ fn send(
         clock::sleep_until(start + at);
         let woke = clock::now();
         context.beat.strike(woke);
-        let given = out.give(Sent { index, work }, woke);
+        let given = give(&mut out, Sent { index, work }, woke);
         // There is room for all.
         let _ = told.push(given);
     }
 }
 
 /// A worker's thread: busy for as long as the item's work is.
-fn work_off(context: &Context, mut input: In, bell: &Bell, mut told: EveryWriter<Worked>) {
+fn work_off(context: &Context, mut input: Inlet<Sent>, bell: &Bell, mut told: EveryWriter<Worked>) {
     context.wait_for_go();
     // BOUND: until the source is gone and the link empty.
     loop {

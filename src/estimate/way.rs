@@ -23,6 +23,8 @@ pub struct Way {
     pub period: Option<Nanos>,
     /// From a frame to its feature map.
     pub work: Nanos,
+    /// Threads that do that, one frame each in turn.
+    pub workers: u16,
     /// Which stages share a thread; not `Auto`.
     pub layout: Layout,
     /// Between beats of the action clock.
@@ -163,7 +165,7 @@ fn frames(way: &Way, check: &mut Check) -> bool {
         name: name.to_owned(),
         work: way.work,
         period,
-        workers: 1,
+        workers: way.workers,
     };
     let overloaded = load.utilisation() > 1.0;
     if overloaded {

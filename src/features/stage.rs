@@ -8,21 +8,21 @@ use crate::capture::stage::Frame;
 use crate::clock;
 use crate::error::StepError;
 use crate::features::{Encoder, FeatureMap, FrameView};
-use crate::frame::FrameMeta;
+use crate::frame::{FrameFormat, FrameMarks, FrameMeta, StampSource};
 use crate::link::{EveryReader, EveryWriter};
 use crate::record::tap::{FrameEvent, FrameTap};
 use crate::rt::sync::Arc;
 use crate::rt::wait::Bell;
 use crate::slot::{Empty, Filled, Slot};
-use crate::stage::{Next, StageCount, Step, touch};
+use crate::stage::{Item, Next, StageCount, Step, touch};
 use crate::telemetry::probe::Probe;
 use crate::telemetry::record::{self, Outcome, Record};
 use crate::telemetry::trace::{Mark, Stage, Trace};
 use crate::units::{MonoTime, Nanos};
 
-/// Feature maps that circulate between the features and the fusion stage.
-// BOUND: 1 being filled + 1 in the link + 1 being read + 1 on its way home.
-pub const MAP_COUNT: usize = 4;
+/// Feature maps that circulate between a features stage and fusion, besides those that wait in the link between them.
+// BOUND: 1 being filled + 1 being read + 1 on its way home.
+pub const MAPS_AT_WORK: usize = 3;
 
 /// A feature map on its way, with the description of its frame. Boxed where it moves: only its address goes from
 /// stage to stage, and the boxes are recycled.
@@ -31,26 +31,65 @@ pub struct Features {
     pub trace: Trace,
     pub meta: FrameMeta,
     pub map: FeatureMap,
+    /// False where the encoder failed, and it is passed on only because its turn must be.
+    pub is_usable: bool,
+    /// The features stage that it belongs to, by its number.
+    pub home: u8,
+}
+
+impl Features {
+    /// An empty map for what this encoder makes of frames of this format.
+    pub fn new(encoder: &dyn Encoder, format: &FrameFormat, home: u8) -> Self {
+        Self {
+            trace: Trace::default(),
+            meta: FrameMeta {
+                seq: 0,
+                source_index: 0,
+                format: *format,
+                bytes_used: 0,
+                captured: MonoTime::ZERO,
+                stamp: StampSource::Arrival,
+                arrived: MonoTime::ZERO,
+                marks: FrameMarks::default(),
+            },
+            map: FeatureMap::new(encoder.shape()),
+            is_usable: true,
+            home,
+        }
+    }
+}
+
+impl Item for Box<Features> {
+    fn captured(&self) -> MonoTime {
+        self.meta.captured
+    }
+
+    fn is_void(&self) -> bool {
+        !self.is_usable
+    }
 }
 
 /// See the module.
 pub struct FeaturesStage {
     encoder: Box<dyn Encoder>,
-    /// Maps ready to be filled; never more than `MAP_COUNT`, so it never grows.
+    /// Maps ready to be filled; it is made for all there are, so it never grows.
     #[expect(clippy::vec_box, reason = "the boxes are what circulates")]
     free: Vec<Box<Features>>,
     maps_home: EveryReader<Box<Features>>,
-    /// Rung when a map comes home, if fusion has a thread of its own and no frame may be lost; else silent.
+    /// Rung when a map comes home, if there may be none when a frame comes; else silent.
     maps_bell: Bell,
     slots_home: EveryWriter<Slot<Empty>>,
     next: Next<Box<Features>>,
+    /// One of several workers: each frame must have a result, since the results are taken in turn.
+    always_answers: bool,
     count: Arc<StageCount>,
     probe: Probe,
     tap: Option<FrameTap>,
 }
 
 /// How long a frame that must not be lost waits for a feature map to come home.
-// BOUND: three maps are before fusion, whose longest step (a policy of 300 ms) comes three times, and as much again.
+// BOUND: where it is waited for, three maps are before fusion, whose longest step (a policy of 300 ms) comes three times, and
+// as much again.
 const MAP_WAIT: Nanos = Nanos::from_secs(2);
 
 impl FeaturesStage {
@@ -71,10 +110,17 @@ impl FeaturesStage {
             maps_bell,
             slots_home,
             next,
+            always_answers: false,
             count,
             probe,
             tap: None,
         }
+    }
+
+    /// It is one of several workers.
+    pub fn in_turn(mut self) -> Self {
+        self.always_answers = true;
+        self
     }
 
     /// The run is recorded.
@@ -88,7 +134,7 @@ impl FeaturesStage {
     }
 
     fn free_map(&mut self) -> Option<Box<Features>> {
-        // BOUND: MAP_COUNT maps exist.
+        // BOUND: as many maps as there are.
         while let Some(map) = self.maps_home.pop() {
             self.free.push(map);
         }
@@ -122,6 +168,18 @@ impl FeaturesStage {
         false
     }
 
+    /// There is no result for this frame.
+    fn give_up(&mut self, map: Option<Box<Features>>) {
+        let Some(mut map) = map else { return };
+        let stale = if self.always_answers {
+            map.is_usable = false;
+            self.next.deliver(map)
+        } else {
+            Some(map)
+        };
+        self.free.extend(stale);
+    }
+
     fn encode(&mut self, features: &mut Features) -> Result<(), StepError> {
         self.encoder.encode(&mut features.map)?;
         features.trace.stamp(Mark::Encoded, clock::now());
@@ -144,17 +202,17 @@ impl Step<Frame> for FeaturesStage {
 
         let outcome = match (loaded, self.take_map()) {
             (Err(error), map) => {
-                self.free.extend(map);
+                self.give_up(map);
                 Err(error)
             }
             // Every map is on its way: only when the fusion stage has died.
             (Ok(()), None) => Err(StepError::Compute),
             (Ok(()), Some(mut features)) => {
-                (features.trace, features.meta) = (trace, meta);
+                (features.trace, features.meta, features.is_usable) = (trace, meta, true);
                 match self.encode(&mut features) {
                     Ok(()) => Ok(features),
                     Err(error) => {
-                        self.free.push(features);
+                        self.give_up(Some(features));
                         Err(error)
                     }
                 }
@@ -193,6 +251,10 @@ impl Step<Frame> for FeaturesStage {
                 tapped,
             });
         }
+    }
+
+    fn discard(&mut self, frame: Frame) {
+        drop(self.slots_home.push(frame.slot.empty()));
     }
 
     fn idle(&mut self, now: MonoTime) {

@@ -8,7 +8,7 @@ use crate::error::StepError;
 use crate::features::stage::Features;
 use crate::fusion::align::SensorLane;
 use crate::language::Instruction;
-use crate::policy::{Aligned, Memory, Policy, PolicyStatus, State};
+use crate::policy::{Aligned, Memory, Policy, PolicyStatus, State, View};
 use crate::sensor::Reading;
 use crate::units::MonoTime;
 
@@ -69,11 +69,12 @@ impl Decider {
         self.states.first().copied().unwrap_or_else(missing)
     }
 
-    /// Brings every sensor to the frame's time and runs the policy. A chunk left without steps means that the policy had
-    /// nothing to say.
+    /// Brings every sensor to the frame's time and runs the policy; `views` is what the other cameras see at that time. A
+    /// chunk left without steps means that the policy had nothing to say.
     pub fn decide(
         &mut self,
         features: &Features,
+        views: &[Option<View<'_>>],
         now: MonoTime,
         chunk: &mut Chunk,
     ) -> Result<(), StepError> {
@@ -84,6 +85,7 @@ impl Decider {
             now,
             frame: &features.meta,
             features: &features.map,
+            views,
             instruction: self.instruction.as_ref(),
             states: &self.states,
         };

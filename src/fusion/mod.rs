@@ -6,6 +6,12 @@ pub mod align;
 // Where their readings come in.
 pub mod sensors;
 
+// What the other cameras see.
+pub mod views;
+
+// The ways home of feature maps.
+pub mod home;
+
 // What fusion does with what it is given.
 pub mod decider;
 

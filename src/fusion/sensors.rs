@@ -7,28 +7,28 @@ use crate::clock;
 use crate::frame::FrameMeta;
 use crate::fusion::align::SensorLane;
 use crate::fusion::decider::Decider;
-use crate::link::EveryReader;
 use crate::record::tap::{FusionEvent, FusionTap};
 use crate::rt::wait::Bell;
 use crate::sensor::Reading;
+use crate::stage::Inlet;
 use crate::telemetry::probe::Probe;
 use crate::telemetry::record::Record;
 
 /// One sensor.
 pub struct SensorInput {
-    pub readings: EveryReader<Reading>,
+    pub readings: Inlet<Reading>,
     pub lane: SensorLane,
 }
 
 /// The links of all sensors. See the module.
 pub struct SensorLinks {
-    links: Vec<EveryReader<Reading>>,
+    links: Vec<Inlet<Reading>>,
     /// Rung by every reading if one is ever waited for, else silent.
     bell: Bell,
 }
 
 impl SensorLinks {
-    pub fn new(links: Vec<EveryReader<Reading>>, bell: Bell) -> Self {
+    pub fn new(links: Vec<Inlet<Reading>>, bell: Bell) -> Self {
         Self { links, bell }
     }
 
@@ -37,6 +37,9 @@ impl SensorLinks {
         for (sensor, readings) in self.links.iter_mut().enumerate() {
             // BOUND: the capacity of the link.
             while let Some(reading) = readings.pop() {
+                if readings.is_expired(&reading) {
+                    continue;
+                }
                 probe.record(Record::Reading(reading));
                 decider.read(sensor, &reading);
                 if let Some(tap) = tap {

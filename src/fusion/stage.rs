@@ -9,9 +9,11 @@ use crate::clock;
 use crate::error::StepError;
 use crate::features::stage::Features;
 use crate::fusion::decider::Decider;
+use crate::fusion::home::MapsHome;
 use crate::fusion::sensors::{SensorInput, SensorLinks};
+use crate::fusion::views::Views;
 use crate::language::Instruction;
-use crate::link::{EveryReader, EveryWriter, NewestReader, NewestWriter};
+use crate::link::{EveryReader, NewestReader, NewestWriter};
 use crate::policy::{Policy, PolicyStatus};
 use crate::record::tap::{FusionEvent, FusionStep, FusionTap};
 use crate::rt::sync::Arc;
@@ -27,16 +29,28 @@ use crate::units::MonoTime;
 // BOUND: 1 being filled + 1 in the link + 1 being played + 1 on its way home.
 pub const CHUNK_COUNT: usize = 4;
 
+/// What fusion brings to a frame's time, or takes as it is.
+pub struct SideInputs {
+    pub sensors: Vec<SensorInput>,
+    /// Rung by every reading if one is ever waited for, else silent.
+    pub readings_bell: Bell,
+    pub views: Views,
+    pub instructions: NewestReader<Instruction>,
+}
+
 /// See the module.
 pub struct FusionStage {
     decider: Decider,
     sensors: SensorLinks,
+    /// What the other cameras see.
+    views: Views,
     instructions: NewestReader<Instruction>,
     chunks: NewestWriter<Box<Chunk>>,
     chunks_home: EveryReader<Box<Chunk>>,
     /// Chunks ready to be filled; never more than `CHUNK_COUNT`, so it never grows.
     free: Vec<Box<Chunk>>,
-    maps_home: EveryWriter<Box<Features>>,
+    /// The way home of each features stage's maps, by its number.
+    maps_home: MapsHome,
     status: PolicyStatus,
     count: Arc<StageCount>,
     probe: Probe,
@@ -46,13 +60,18 @@ pub struct FusionStage {
 impl FusionStage {
     pub fn new(
         policy: Box<dyn Policy>,
-        (sensors, readings_bell): (Vec<SensorInput>, Bell),
-        instructions: NewestReader<Instruction>,
+        inputs: SideInputs,
         chunks: NewestWriter<Box<Chunk>>,
         chunks_home: EveryReader<Box<Chunk>>,
-        maps_home: EveryWriter<Box<Features>>,
+        maps_home: MapsHome,
         probe: Probe,
     ) -> Self {
+        let SideInputs {
+            sensors,
+            readings_bell,
+            views,
+            instructions,
+        } = inputs;
         let free = (0..CHUNK_COUNT)
             .map(|_| Box::new(Chunk::new(policy.dof())))
             .collect();
@@ -63,6 +82,7 @@ impl FusionStage {
         Self {
             decider: Decider::new(policy, lanes),
             sensors: SensorLinks::new(links, readings_bell),
+            views,
             instructions,
             chunks,
             chunks_home,
@@ -88,6 +108,7 @@ impl FusionStage {
     fn read_side_inputs(&mut self) {
         self.sensors
             .read(&mut self.decider, &mut self.probe, &mut self.tap);
+        self.views.read(&mut self.maps_home);
         if let Some(instruction) = self.instructions.pop() {
             self.probe.record(Record::InstructionReady {
                 id: instruction.id,
@@ -125,7 +146,9 @@ impl FusionStage {
         let Some(mut chunk) = self.free_chunk() else {
             return (clock::now(), Outcome::Failed(StepError::Compute));
         };
-        let decided = self.decider.decide(features, begin, &mut chunk);
+        let views = self.views.at(features.meta.captured);
+        let seen = &views[..self.views.len()];
+        let decided = self.decider.decide(features, seen, begin, &mut chunk);
         let end = clock::now();
         let outcome = match decided {
             Err(error) => Outcome::Failed(error),
@@ -169,8 +192,7 @@ impl Step<Box<Features>> for FusionStage {
             Outcome::Failed(_) => self.count.failed.add(1),
         }
         let trace = features.trace;
-        // The way home has room for every map.
-        drop(self.maps_home.push(features));
+        self.maps_home.send(features);
         self.probe.record(Record::Step(record::Step {
             stage: Stage::Fusion,
             source_index: trace.source_index,
@@ -194,6 +216,10 @@ impl Step<Box<Features>> for FusionStage {
         self.tell_status(end);
     }
 
+    fn discard(&mut self, features: Box<Features>) {
+        self.maps_home.send(features);
+    }
+
     fn idle(&mut self, _now: MonoTime) {
         self.read_side_inputs();
     }
@@ -207,6 +233,6 @@ impl Step<Box<Features>> for FusionStage {
             self.free.push(chunk);
         }
         touch(self.chunks.is_abandoned());
-        touch(self.maps_home.has_room());
+        self.maps_home.rehearse();
     }
 }

@@ -49,12 +49,25 @@ impl State {
     }
 }
 
+/// What another camera saw near the time of the frame.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub frame: &'a FrameMeta,
+    pub features: &'a FeatureMap,
+    /// How it was chosen, and how far its picture is from the frame's time.
+    pub status: Status,
+}
+
 /// Everything a policy may look at: all of it brought to the time of the frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Aligned<'a> {
     pub now: MonoTime,
+    /// Of the first camera.
     pub frame: &'a FrameMeta,
     pub features: &'a FeatureMap,
+    /// The other cameras, in the order of the configuration. None where one has nothing that is recent enough. A replay has
+    /// none at all, since only the first camera's pictures are recorded.
+    pub views: &'a [Option<View<'a>>],
     /// The newest instruction; None before the first.
     pub instruction: Option<&'a Instruction>,
     /// The state of each sensor at `frame.captured`, in the order of the configuration.

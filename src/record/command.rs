@@ -215,7 +215,7 @@ fn configuration(args: &ReplayArgs, recorded: &Recorded) -> Result<Config> {
         None => Config::parse(&recorded.about.configuration, "the recorded configuration")?,
     };
     let source: Result<SourceSpec, _> = recorded.about.source.parse();
-    config.camera.source = source.map_err(|why| {
+    config.camera.first.source = source.map_err(|why| {
         Fault::new(
             Kind::BadInput,
             format!("the recording {} is damaged", recorded.path.display()),

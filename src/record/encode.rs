@@ -10,7 +10,7 @@ use super::recorded::Recorded;
 use super::tap::FrameEvent;
 use crate::error::{Result, StepError};
 use crate::features::stage::Features;
-use crate::features::{Encoder, FeatureMap, FrameView};
+use crate::features::{Encoder, FrameView};
 
 /// Frames that are encoded together, for each worker.
 const BATCH: usize = 4;
@@ -73,11 +73,8 @@ impl Encoders {
 fn encode(encoder: &mut dyn Encoder, event: &FrameEvent, bytes: &[u8]) -> Encoded {
     let meta = event.meta;
     encoder.load(FrameView { meta: &meta, bytes })?;
-    let mut map = FeatureMap::new(encoder.shape());
-    encoder.encode(&mut map)?;
-    Ok(Box::new(Features {
-        trace: event.trace,
-        meta,
-        map,
-    }))
+    let mut features = Features::new(encoder, &meta.format, 0);
+    encoder.encode(&mut features.map)?;
+    (features.trace, features.meta) = (event.trace, meta);
+    Ok(Box::new(features))
 }

@@ -240,7 +240,7 @@ impl<'a> Replay<'a> {
             }
         };
         let mut chunk = Box::new(Chunk::new(decider.dof()));
-        let decided = decider.decide(&features, then.begin, &mut chunk);
+        let decided = decider.decide(&features, &[], then.begin, &mut chunk);
         let now = FusionStep {
             outcome: outcome(decided, &chunk),
             state: decider.state(features.meta.captured),

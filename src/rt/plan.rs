@@ -21,7 +21,7 @@ use serde::de::{Deserializer, Error as _};
 use crate::error::{Fault, Kind, Result};
 use crate::rt::choice::ThreadChoice;
 use crate::rt::seat::{Seat, Waits};
-use crate::rt::thread::{ThreadSpec, allowed_cores};
+use crate::rt::thread::{Class, ThreadSpec, allowed_cores};
 use crate::units::Nanos;
 
 pub use crate::rt::choice::WaitChoice;
@@ -55,6 +55,13 @@ pub struct ThreadsConfig {
     /// Cores for everything else. Default: the cores that the way does not use, else the first.
     #[serde(deserialize_with = "core_list")]
     pub housekeeping: Option<Vec<usize>>,
+    /// Cores of the encoder's workers, in turn. Default: those of the way that have the least to do, beginning with that of
+    /// features.
+    #[serde(deserialize_with = "core_list")]
+    pub worker_cores: Option<Vec<usize>>,
+    /// Cores of the other cameras, in turn. Default: those of the way but that of features.
+    #[serde(deserialize_with = "core_list")]
+    pub camera_cores: Option<Vec<usize>>,
     /// `"auto"` (default: timed; the action clock sleeps where it shares a core with frames), `"park"`, `"timed"`,
     /// `"spin"` (needs a core for each thread of frames and one for the action clock).
     pub wait: WaitChoice,
@@ -86,6 +93,8 @@ impl ThreadsConfig {
         let mut named = vec![
             ("threads.cores".to_owned(), list(&self.cores)),
             ("threads.housekeeping".to_owned(), list(&self.housekeeping)),
+            ("threads.worker_cores".to_owned(), list(&self.worker_cores)),
+            ("threads.camera_cores".to_owned(), list(&self.camera_cores)),
         ];
         for (name, choice) in self.choices() {
             choice.check(name)?;
@@ -162,6 +171,10 @@ pub struct Plan {
     pub fusion: ThreadSpec,
     pub action: ThreadSpec,
     pub sensor: ThreadSpec,
+    /// Of the encoder, each a thread like `features`; empty if that is the only one.
+    pub workers: Vec<ThreadSpec>,
+    /// Of the cameras after the first: capture and features on one thread each.
+    pub cameras: Vec<ThreadSpec>,
     pub housekeeping: Vec<usize>,
     /// Why it is like this, for people.
     pub why: String,
@@ -267,9 +280,77 @@ impl Plan {
             fusion,
             action,
             sensor,
+            workers: Vec::new(),
+            cameras: Vec::new(),
             housekeeping,
             why,
         }
+    }
+
+    /// The same with so many workers of the encoder, for which the layout must be `Apart`, and so many cameras after the
+    /// first.
+    pub fn scaled(
+        mut self,
+        config: &ThreadsConfig,
+        machine: &Machine,
+        workers: usize,
+        cameras: usize,
+    ) -> Self {
+        let (mut way, _) = choose_cores(config, machine, &mut String::new());
+        let features = self.features.cores[0];
+        // The core of features first, then those beside it; that of the action clock, which beats on time, last.
+        way.retain(|core| *core != features);
+        way.sort_by_key(|core| *core == self.action.cores[0]);
+        let beside = |named: &Option<Vec<usize>>| {
+            let planned = if way.is_empty() {
+                vec![features]
+            } else {
+                way.clone()
+            };
+            named.clone().unwrap_or(planned)
+        };
+        if workers > 1 {
+            let planned = || [vec![features], beside(&None)].concat();
+            let cores = config.worker_cores.clone().unwrap_or_else(planned);
+            self.workers = self.several("features", workers, &cores, 0);
+            if workers > cores.len() {
+                let _ = writeln!(
+                    self.why,
+                    "workers: {workers} of the encoder on {} cores, so they take turns on them and gain nothing; name \
+                     more in threads.worker_cores, or take fewer.",
+                    cores.len()
+                );
+            }
+        }
+        // Below all that works on the first camera's frames.
+        let cores = beside(&config.camera_cores);
+        self.cameras = self.several("camera", cameras, &cores, 1);
+        self.cameras
+            .iter_mut()
+            .zip(1..)
+            .for_each(|(camera, number)| camera.name = format!("camera-{number}"));
+        self
+    }
+
+    fn several(&self, name: &str, count: usize, cores: &[usize], below: u8) -> Vec<ThreadSpec> {
+        let class = match self.features.class {
+            Class::Fifo(priority) => Class::Fifo(priority.saturating_sub(below).max(1)),
+            Class::Normal => Class::Normal,
+        };
+        let spec = |(index, core): (usize, &usize)| ThreadSpec {
+            name: format!("{name}-{index}"),
+            class,
+            cores: vec![*core],
+            // They share their cores, and a spin would take them from one another.
+            wait: Waits::PARK,
+        };
+        cores
+            .iter()
+            .cycle()
+            .take(count)
+            .enumerate()
+            .map(spec)
+            .collect()
     }
 }
 

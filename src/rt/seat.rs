@@ -52,7 +52,7 @@ pub(super) struct Waits {
 }
 
 impl Waits {
-    const PARK: WaitPolicy = WaitPolicy::Park { spin: PARK_SPIN };
+    pub(super) const PARK: WaitPolicy = WaitPolicy::Park { spin: PARK_SPIN };
     const SLEEP: WaitPolicy = WaitPolicy::Park { spin: Nanos::ZERO };
     const TIMED: WaitPolicy = TIMED;
 

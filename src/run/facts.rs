@@ -26,7 +26,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// How the run came out, besides what was measured.
 pub(super) struct Ended {
     pub by: &'static str,
-    pub capture: CaptureEnd,
+    /// Of each camera.
+    pub captures: Vec<CaptureEnd>,
     /// What the kernel refused, in words.
     pub refused: Vec<String>,
     pub started: SystemTime,
@@ -39,15 +40,34 @@ pub(super) struct Ended {
 /// The links' accounts so far.
 pub(super) fn links(pipeline: &Pipeline) -> Vec<LinkReport> {
     let report = |link: &crate::pipeline::NamedLink| {
-        let totals = link.count.totals();
-        let mut report = match link.policy {
-            "newest" => LinkReport::newest(link.name.clone(), &totals),
-            _ => LinkReport::every(link.name.clone(), &totals),
-        };
-        link.policy.clone_into(&mut report.policy);
-        report
+        LinkReport::new(link.name.clone(), link.kind, &link.count.totals())
     };
     pipeline.links.iter().map(report).collect()
+}
+
+/// What the cameras told and counted.
+fn sources(opened: &Opened, pipeline: &Pipeline, ended: &Ended) -> Vec<SourceReport> {
+    let told = ended.captures.iter().zip(&opened.cameras);
+    told.zip(&pipeline.cameras)
+        .map(|((capture, about), camera)| {
+            let (told, more) = &capture.interruptions;
+            let source = SourceReport {
+                name: about.name.clone(),
+                rate_hz: about.rate,
+                stamp: format!("{:?}", about.stamp),
+                notes: capture.notes.clone(),
+                interruptions: told
+                    .iter()
+                    .map(|told| InterruptionReport::new(told, ended.began))
+                    .collect(),
+                interruptions_more: *more,
+                shown: camera.view.as_ref().map(|view| view.shown.get()),
+                missing: camera.view.as_ref().map(|view| view.missing.get()),
+                ..SourceReport::default()
+            };
+            source.count(&camera.source)
+        })
+        .collect()
 }
 
 /// What the sensors and their lanes in fusion counted.
@@ -85,6 +105,7 @@ pub(super) fn thread_infos(pipeline: &Pipeline, layout: Layout) -> Vec<ThreadInf
             name: thread.spec.name.clone(),
             tid: granted.tid,
             stages: stages_of(&thread.spec.name, layout),
+            camera: camera_of(&thread.spec.name),
             class_asked: thread.spec.class.to_string(),
             class_given: granted.class.to_string(),
             cores: granted.cores.clone(),
@@ -95,13 +116,22 @@ pub(super) fn thread_infos(pipeline: &Pipeline, layout: Layout) -> Vec<ThreadInf
     pipeline.threads.iter().map(info).collect()
 }
 
+/// The camera whose frames a thread works on, by the thread's name.
+fn camera_of(thread: &str) -> u8 {
+    let number = thread.strip_prefix("camera-").map(str::parse);
+    number.and_then(Result::ok).unwrap_or(0)
+}
+
 fn stages_of(thread: &str, layout: Layout) -> Vec<Stage> {
+    if camera_of(thread) > 0 {
+        return vec![Stage::Capture, Stage::Features];
+    }
     match (thread, layout) {
         ("capture", Layout::Together | Layout::Auto) => {
             vec![Stage::Capture, Stage::Features, Stage::Fusion]
         }
         ("capture", _) => vec![Stage::Capture],
-        ("features", Layout::Apart) => vec![Stage::Features],
+        (worker, Layout::Apart) if worker.starts_with("features") => vec![Stage::Features],
         ("features", _) => vec![Stage::Features, Stage::Fusion],
         ("fusion", _) => vec![Stage::Fusion],
         ("action", _) => vec![Stage::Action],
@@ -149,34 +179,22 @@ pub(super) fn facts(
         .iter()
         .map(|why| format!("not granted: {why}"))
         .collect();
-    if ended.capture.slots_out > 0 {
-        warnings.push(format!(
-            "{} slots had not come home at the end",
-            ended.capture.slots_out
-        ));
+    let slots_out: u32 = ended.captures.iter().map(|capture| capture.slots_out).sum();
+    if slots_out > 0 {
+        warnings.push(format!("{slots_out} slots had not come home at the end"));
     }
     if ended.by == "a stuck thread" {
         warnings.push("a thread's loop did not come around in time; the run was ended".to_owned());
     }
-    let (told, more) = &ended.capture.interruptions;
-    let interrupted = pipeline.source.interrupted.get();
-    if interrupted > 0 {
-        warnings.push(format!(
-            "the source was interrupted, {interrupted} times in all: see its interruptions"
-        ));
+    for (camera, about) in pipeline.cameras.iter().zip(&opened.cameras) {
+        let interrupted = camera.source.interrupted.get();
+        if interrupted > 0 {
+            warnings.push(format!(
+                "the source was interrupted, {interrupted} times in all, see its interruptions: {}",
+                about.name
+            ));
+        }
     }
-    let source = SourceReport {
-        name: opened.source.clone(),
-        rate_hz: opened.rate,
-        stamp: format!("{:?}", opened.stamp),
-        notes: ended.capture.notes.clone(),
-        interruptions: told
-            .iter()
-            .map(|told| InterruptionReport::new(told, ended.began))
-            .collect(),
-        interruptions_more: *more,
-        ..SourceReport::default()
-    };
     let board = config.board.as_ref();
     let said = board.map_or("", |board| board.said.as_str()).lines();
     let since_1970 = ended.started.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -197,7 +215,7 @@ pub(super) fn facts(
         },
         environment: Environment::examined(board.and_then(|b| b.name.as_deref())),
         links: links(pipeline),
-        sources: vec![source.count(&pipeline.source)],
+        sources: sources(opened, pipeline, ended),
         threads,
         sensors: sensors(opened, pipeline),
         streams: ended.streams.clone(),

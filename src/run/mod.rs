@@ -9,6 +9,12 @@ use std::time::SystemTime;
 // From configuration to parts.
 pub(crate) mod parts;
 
+// Its cameras.
+mod cameras;
+
+// Its language side.
+mod speech;
+
 // From a finished run to the facts of its report.
 mod facts;
 
@@ -57,7 +63,7 @@ pub fn configure(args: &cli::Run) -> Result<Config> {
         config.set_board(board)?;
     }
     if let Some(source) = &args.source {
-        config.camera.source = source.clone();
+        config.camera.first.source = source.clone();
     }
     if let Some(path) = &args.record {
         config.record.path = Some(path.clone());
@@ -162,9 +168,7 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     let stop = Stop::default();
     let mut streams = open_streams(config, &windows, found.as_mut())?;
     let mut collector = Collector::new(clock::now(), &config.goals);
-    let recorder = opened.take_recorder();
-    let mut pipeline =
-        Pipeline::build_recorded(opened.take_parts(), &plan, &mut collector, &stop, recorder)?;
+    let mut pipeline = Pipeline::build(opened.take_parts(), &plan, &mut collector, &stop)?;
     refused.extend(facts::refused_by_threads(&pipeline));
     if wants.strict && !refused.is_empty() {
         stop.ask();
@@ -225,7 +229,7 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
                     .unwrap_or_default(),
                 policy: opened.policy_in_words(&measured.policy),
                 links: facts::links(&pipeline),
-                source_away: pipeline.source.is_away(),
+                source_away: pipeline.cameras[0].source.is_away(),
                 lost_samples: lost_samples(&collector),
             });
         },
@@ -233,18 +237,18 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     manager.stopping(by);
     watch.look(clock::now());
     stop.ask();
-    let capture = pipeline.join();
+    let captures = pipeline.join();
     collect(&mut collector, &mut streams, keeper.as_mut());
     streams.end();
     // Also where a thread has panicked: then the recording is what tells why.
     let recorded = recording.map(Recording::finish);
-    let capture = capture?;
+    let captures = captures?;
     let state = keeper.map(|keeper| keeper.finish(clock::now(), lost_samples(&collector)));
 
     let duration = clock::now() - began;
     let ended = Ended {
         by,
-        capture,
+        captures,
         refused,
         started,
         began,
@@ -264,7 +268,8 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     if let Some(recorded) = recorded {
         console::piece(recorded);
     }
-    Ok((report, ended.capture.fault))
+    let lost = ended.captures.into_iter().find_map(|capture| capture.fault);
+    Ok((report, lost))
 }
 
 /// Starts the recorder, if the run is recorded.
@@ -278,7 +283,7 @@ fn start_recording(
     };
     let about = About {
         configuration: config.text().to_owned(),
-        source: config.camera.source.written(),
+        source: config.camera.first.source.written(),
         policy: opened.policy.to_owned(),
         encoder: opened.encoder.to_owned(),
         sensors: opened.sensors.clone(),

@@ -5,48 +5,37 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::action::Sink;
 use crate::action::config::Mode;
 use crate::action::player::Player;
 use crate::action::sinks::{self, SinkConfig};
 use crate::capture::Source;
-use crate::capture::file::FileSource;
-use crate::capture::spec::{Settings, SourceKind};
-use crate::capture::synthetic::SyntheticSource;
-use crate::capture::v4l2::V4l2Source;
+use crate::capture::spec::SourceKind;
 use crate::cli;
-use crate::clock;
-use crate::config::{CameraConfig, Config, PolicyName};
+use crate::config::{Config, PolicyName};
 use crate::error::{Fault, Kind, Result};
 use crate::estimate::way::{SensorLoad, Way, WindowLoad};
+use crate::features::Encoder;
 use crate::features::encoders::{self, EncoderName};
-use crate::features::{Encoder, FeatureMap, FrameView};
-use crate::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource};
+use crate::frame::{FrameFormat, StampSource};
 use crate::fusion::align::AlignConfig;
-use crate::language::sources::LanguageConfig;
-use crate::language::{Heard, Language};
+use crate::language::Heard;
 use crate::lens::Lens;
-use crate::link::{self, EveryReader};
+use crate::link::EveryReader;
 use crate::models;
-use crate::pipeline::{LanguageRun, Parts, READINGS};
+use crate::pipeline::Parts;
 use crate::policy::gaze::Gaze;
 use crate::policy::still::Still;
 use crate::policy::{Explainer, Policy, PolicyStatus};
-use crate::record::config::Frames;
-use crate::record::recorder::{EXTRA_SLOTS, Recorder};
-use crate::rt::plan::{Machine, Plan};
-use crate::rt::wait::Bell;
-use crate::scene::{Scene, SceneTruth};
+use crate::record::recorder::Recorder;
+use crate::rt::plan::{Layout, Machine, Plan};
+use crate::run::{cameras, speech};
+use crate::scene::SceneTruth;
 use crate::sensor::config::SensorAddress;
 use crate::sensor::{self, SensorSource};
 use crate::stage::IDLE_TURN;
-use crate::state::content::InForce;
 use crate::state::keeper::Resume;
 use crate::stream::configured::load::{self, Rates};
-use crate::units::{Hertz, MonoTime, Nanos};
-
-/// The instruction of a scene run when nothing else is said.
-const SCENE_INSTRUCTION: &str = "look at the cat";
+use crate::units::{Hertz, Nanos};
 
 /// Values of an action where the policy does not say: pan and tilt.
 const STILL_DOF: u8 = 2;
@@ -54,9 +43,8 @@ const STILL_DOF: u8 = 2;
 /// Everything a run needs, opened; and what main keeps of it.
 pub(super) struct Opened {
     parts: Option<Parts>,
-    pub source: String,
-    pub stamp: StampSource,
-    pub rate: Option<f64>,
+    /// The first before the others.
+    pub cameras: Vec<CameraAbout>,
     pub encoder: &'static str,
     pub policy: &'static str,
     pub sink: String,
@@ -72,11 +60,29 @@ pub(super) struct Opened {
     /// The time between frames, if the source goes on when nobody takes them.
     period: Option<Nanos>,
     heard: Option<EveryReader<Heard>>,
-    recorder: Option<Recorder>,
     /// Instructions were given, and nothing understands them.
     is_deaf: bool,
     /// Texts of the instructions heard, by number.
     pub instructions: BTreeMap<u32, String>,
+}
+
+/// What main knows of a camera.
+pub(super) struct CameraAbout {
+    pub name: String,
+    /// What its time stamps mean.
+    pub stamp: StampSource,
+    /// Frames a second, if it knows.
+    pub rate: Option<f64>,
+}
+
+impl CameraAbout {
+    fn of(source: &dyn Source) -> Self {
+        Self {
+            name: source.describe(),
+            stamp: source.stamp_source(),
+            rate: source.rate().map(|rate| rate.get()),
+        }
+    }
 }
 
 /// Opens everything that the configuration names. Fetches models that are missing.
@@ -86,21 +92,23 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
 
 /// The same for a run that goes on from an earlier one.
 pub(super) fn open_resumed(config: &Config, args: &cli::Run, resume: Resume) -> Result<Opened> {
-    let kind = config.camera.source.kind;
+    let kind = config.camera.first.source.kind;
     check_mode(config)?;
     let awaits_start = awaits_start(config)?;
     models::ensure_files(&models_used(config))?;
     let dir = models::cache_dir();
 
-    let (source, scene) = open_source(&camera_of(config), &dir)?;
+    let (source, scene) = cameras::open_source(&cameras::first_of(config), 0, &dir)?;
+    let links = cameras::links(config, source.slot_count())?;
+    let others = cameras::open_others(config, &dir)?;
     let format = source.format();
     let recorder = config.record.path.is_some();
     let recorder = recorder.then(|| Recorder::open(&config.record, &format));
     let recorder = recorder.transpose()?;
-    let mut encoder = encoders::open(&config.encoder, format)?;
-    let work = warm_up(&mut *encoder, &format);
-    let lens = lens(config, &format)?;
-    let policy = open_policy(config, &dir, lens, &*encoder)?;
+    let mut encoders = open_encoders(config, format, config.encoder.workers.get())?;
+    let work = cameras::warm_up(&mut *encoders[0], &format);
+    let lens = cameras::lens(config, &format)?;
+    let policy = open_policy(config, &dir, lens, &*encoders[0])?;
 
     let (mut sensors, mut scene_sink, mut truth) =
         (Vec::<(Box<dyn SensorSource>, _)>::new(), None, None);
@@ -124,43 +132,47 @@ pub(super) fn open_resumed(config: &Config, args: &cli::Run, resume: Resume) -> 
     if awaits_start {
         player.await_start();
     }
-    let (language, heard) = open_language(config, args, kind, resume.instruction)?;
+    let (language, heard) = speech::open(config, args, kind, resume.instruction)?;
     Ok(Opened {
-        source: source.describe(),
-        stamp: source.stamp_source(),
-        rate: source.rate().map(|rate| rate.get()),
-        encoder: encoder.name(),
+        cameras: std::iter::once(&source)
+            .chain(others.iter().map(|other| &other.source))
+            .map(|source| CameraAbout::of(&**source))
+            .collect(),
+        encoder: encoders[0].name(),
         policy: policy.name(),
         sink: sink.describe(),
         sink_is_stdout: config.sink == Some(SinkConfig::JsonLines("-".into())),
         sensors: sensors.iter().map(|(s, _)| s.describe()).collect(),
         explain: policy.explainer(),
         truth,
-        ends_by_itself: kind == SourceKind::File || is_limited(&config.camera),
+        ends_by_itself: kind == SourceKind::File || cameras::is_limited(&config.camera.first),
         work,
         period: source
             .rate()
             .filter(|_| source.drops_when_behind())
             .map(|rate| rate.period()),
-        is_deaf: heard.is_none() && (args.instruct.is_some() || !listens_by_default(config)),
+        is_deaf: heard.is_none()
+            && (args.instruct.is_some() || !speech::listens_by_default(config)),
         heard,
-        recorder,
         instructions: BTreeMap::new(),
         parts: Some(Parts {
             source,
-            encoder,
+            encoders,
+            others,
             policy,
             sensors,
             language,
             player,
             sink,
+            links,
+            recorder,
         }),
     })
 }
 
 /// How this sensor is brought to a frame's time. A scene's own comes before those of the configuration.
 pub(crate) fn align_of(config: &Config, sensor: usize) -> &AlignConfig {
-    let own = usize::from(config.camera.source.kind == SourceKind::Scene);
+    let own = usize::from(config.camera.first.source.kind == SourceKind::Scene);
     let written = sensor.checked_sub(own).and_then(|i| config.sensor.get(i));
     let align = written.and_then(|sensor| sensor.align.as_ref());
     align.unwrap_or(&config.align)
@@ -173,12 +185,20 @@ pub(crate) fn open_mind(config: &Config, format: FrameFormat, workers: usize) ->
     let mut used = models_used(config);
     used.retain(|name| *name != models::PHOTOS);
     models::ensure_files(&used)?;
-    let encoders: Vec<_> = (0..workers.max(1))
-        .map(|_| encoders::open(&config.encoder, format))
-        .collect::<Result<_>>()?;
-    let lens = lens(config, &format)?;
+    let encoders = open_encoders(config, format, workers.max(1))?;
+    let lens = cameras::lens(config, &format)?;
     let policy = open_policy(config, &models::cache_dir(), lens, &*encoders[0])?;
     Ok((encoders, policy))
+}
+
+/// One for each worker.
+fn open_encoders(
+    config: &Config,
+    format: FrameFormat,
+    workers: usize,
+) -> Result<Vec<Box<dyn Encoder>>> {
+    let open = |_| encoders::open(&config.encoder, format);
+    (0..workers).map(open).collect()
 }
 
 /// Encoders, and the policy that reads what they make.
@@ -186,13 +206,15 @@ pub(crate) type Mind = (Vec<Box<dyn Encoder>>, Box<dyn Policy>);
 
 impl Opened {
     pub fn plan(&self, config: &Config) -> Plan {
-        Plan::new(
-            &config.threads,
-            config.real_time.fifo,
-            &Machine::detect(),
-            self.work,
-            self.period,
-        )
+        let machine = Machine::detect();
+        let mut threads = config.threads.clone();
+        let workers = config.encoder.workers.get();
+        if workers > 1 {
+            threads.layout = Layout::Apart;
+        }
+        let fifo = config.real_time.fifo;
+        let plan = Plan::new(&threads, fifo, &machine, self.work, self.period);
+        plan.scaled(&threads, &machine, workers, config.camera.others.len())
     }
 
     /// What can be computed about this run before it runs. Only before the parts are taken.
@@ -218,12 +240,16 @@ impl Opened {
         Ok(Way {
             period: self.period,
             work: self.work,
+            workers: u16::try_from(config.encoder.workers.get()).unwrap_or(u16::MAX),
             layout: plan.layout,
             beat: config.action.rate.period(),
             goal: config.goals.camera_to_action,
             frame_bytes: source.map_or(0, |source| source.format().frame_bytes() as u64),
             slots: source.map_or(0, |source| source.slot_count()),
-            readings_room: READINGS,
+            readings_room: self
+                .parts
+                .as_ref()
+                .map_or(0, |parts| parts.links.readings.room),
             idle_turn: IDLE_TURN,
             sensors: named
                 .filter_map(|(sensor, name)| {
@@ -237,19 +263,14 @@ impl Opened {
 
     /// How fast the ports of configured streams are.
     fn rates(&self, config: &Config) -> Rates {
-        let scene = config.camera.source.kind == SourceKind::Scene;
-        let own = scene.then_some(Some(config.camera.scene.sensor_rate));
+        let scene = config.camera.first.source.kind == SourceKind::Scene;
+        let own = scene.then_some(Some(config.camera.first.scene.sensor_rate));
         let sensors = config.sensor.iter().map(|sensor| sensor.iio.rate);
         Rates {
-            camera: self.rate.and_then(Hertz::new),
+            camera: self.cameras[0].rate.and_then(Hertz::new),
             beat: Some(config.action.rate),
             sensors: own.into_iter().chain(sensors).collect(),
         }
-    }
-
-    /// What records the run, once, if anything does.
-    pub fn take_recorder(&mut self) -> Option<Recorder> {
-        self.recorder.take()
     }
 
     /// The parts, once.
@@ -263,18 +284,20 @@ impl Opened {
     pub fn title(&self) -> String {
         format!(
             "{} -> {} -> {} -> {}",
-            self.source, self.encoder, self.policy, self.sink
+            self.cameras[0].name, self.encoder, self.policy, self.sink
         )
     }
 
     /// What runs, a line each.
     pub fn describe(&self) -> String {
         let mut lines = vec![
-            format!("source:  {}", self.source),
+            format!("source:  {}", self.cameras[0].name),
             format!("encoder: {}, {} a frame when warm", self.encoder, self.work),
             format!("policy:  {}", self.policy),
             format!("sink:    {}", self.sink),
         ];
+        let others = self.cameras[1..].iter().zip(1..);
+        lines.extend(others.map(|(camera, index)| format!("camera-{index}: {}", camera.name)));
         lines.extend(
             self.sensors
                 .iter()
@@ -328,23 +351,6 @@ impl Opened {
     }
 }
 
-/// The camera, with the slots that a recorder holds on top of its own.
-fn camera_of(config: &Config) -> CameraConfig {
-    let mut camera = config.camera.clone();
-    let pictures = config.record.frames != Frames::None;
-    if config.record.path.is_some() && pictures {
-        for slots in [
-            &mut camera.v4l2.buffers,
-            &mut camera.file.slots,
-            &mut camera.synthetic.slots,
-            &mut camera.scene.slots,
-        ] {
-            *slots = (*slots + EXTRA_SLOTS).min(32);
-        }
-    }
-    camera
-}
-
 /// Files and folders of the models cache that this run reads.
 fn models_used(config: &Config) -> Vec<&'static str> {
     let mut used = Vec::new();
@@ -354,80 +360,14 @@ fn models_used(config: &Config) -> Vec<&'static str> {
     if understands_words(config) {
         used.extend([models::TEXT_ENCODER, models::CLASS_NAMES]);
     }
-    if config.camera.source.kind == SourceKind::Scene {
+    if config.camera.first.source.kind == SourceKind::Scene {
         used.push(models::PHOTOS);
     }
     used
 }
 
-fn understands_words(config: &Config) -> bool {
+pub(super) fn understands_words(config: &Config) -> bool {
     config.policy.name == PolicyName::Gaze
-}
-
-/// The ends of a scene besides its frames.
-struct SceneEnds {
-    sensor: Box<dyn SensorSource>,
-    sink: Box<dyn Sink>,
-    truth: SceneTruth,
-}
-
-/// The configuration of a kind of source, with what the source itself says on top.
-fn said<C: Settings + Clone>(camera: &CameraConfig, config: &C) -> Result<C> {
-    let mut config = config.clone();
-    camera.source.apply_to(&mut config).map_err(|why| {
-        Fault::new(
-            Kind::Usage,
-            format!("the {} source cannot be opened", camera.source.kind.name()),
-            why,
-            "see `reflexarc run --help` and reflexarc.example.toml",
-        )
-    })?;
-    Ok(config)
-}
-
-fn open_source(
-    camera: &CameraConfig,
-    models: &Path,
-) -> Result<(Box<dyn Source>, Option<SceneEnds>)> {
-    Ok(match camera.source.kind {
-        SourceKind::Scene => {
-            let (source, sensor, sink, truth) = Scene::open(&said(camera, &camera.scene)?, models)?;
-            let ends = SceneEnds {
-                sensor: Box::new(sensor),
-                sink: Box::new(sink),
-                truth,
-            };
-            (Box::new(source), Some(ends))
-        }
-        SourceKind::V4l2 => (
-            Box::new(V4l2Source::open(&said(camera, &camera.v4l2)?, 0)?),
-            None,
-        ),
-        SourceKind::File => {
-            let config = said(camera, &camera.file)?;
-            if config.path.as_os_str().is_empty() {
-                return Err(Fault::new(
-                    Kind::Usage,
-                    "the source `file` has no path",
-                    "neither the source nor camera.file.path says which file",
-                    "write file:PATH, or set camera.file.path in the configuration",
-                ));
-            }
-            (Box::new(FileSource::open(&config, 0)?), None)
-        }
-        SourceKind::Synthetic => (
-            Box::new(SyntheticSource::open(&said(camera, &camera.synthetic)?, 0)?),
-            None,
-        ),
-    })
-}
-
-/// True if a synthetic source was given a number of frames.
-fn is_limited(camera: &CameraConfig) -> bool {
-    let mut config = camera.synthetic.clone();
-    camera.source.kind == SourceKind::Synthetic
-        && camera.source.apply_to(&mut config).is_ok()
-        && config.frames.is_some()
 }
 
 fn open_policy(
@@ -465,22 +405,12 @@ fn check_mode(config: &Config) -> Result<()> {
 
 /// Where a sensor could say where the joints are, silence means that nobody knows.
 fn still(config: &Config) -> Still {
-    let sensors = !config.sensor.is_empty() || config.camera.source.kind == SourceKind::Scene;
+    let sensors = !config.sensor.is_empty() || config.camera.first.source.kind == SourceKind::Scene;
     match &config.action.start {
         _ if sensors => Still::where_reported(STILL_DOF),
         Some(start) => Still::at(STILL_DOF, start),
         None => Still::new(STILL_DOF),
     }
-}
-
-/// The camera's lens: the scene knows its own, and takes it from the configuration where there is no scene.
-fn lens(config: &Config, format: &FrameFormat) -> Result<Lens> {
-    let across = match config.camera.source.kind {
-        SourceKind::Scene => said(&config.camera, &config.camera.scene)?.field_of_view,
-        _ => config.policy.gaze.field_of_view,
-    };
-    let aspect = f64::from(format.width) / f64::from(format.height);
-    Ok(Lens::new(across, aspect))
 }
 
 /// Whether the first sensor must say where the joints are before anything is commanded. In position mode the first
@@ -490,7 +420,7 @@ fn awaits_start(config: &Config) -> Result<bool> {
         return Ok(false);
     }
     let robot = config.sink.as_ref().filter(|sink| sink.reaches_a_robot());
-    let scene = config.camera.source.kind == SourceKind::Scene;
+    let scene = config.camera.first.source.kind == SourceKind::Scene;
     let why = match config.sensor.first().map(|sensor| &sensor.source) {
         _ if scene => "the scene's joints are not the robot's",
         Some(SensorAddress::Csv(_)) => "a recording does not say where the joints are now",
@@ -517,71 +447,4 @@ fn start_position(truth: Option<&SceneTruth>) -> Vec<f32> {
         reason = "radians to f32, as actions are"
     )]
     pose.map_or_else(Vec::new, |p| vec![p.pan as f32, p.tilt as f32])
-}
-
-/// Instructions that main has not yet taken note of.
-const HEARD: usize = 64;
-
-/// True if the configuration names no source of instructions of its own.
-fn listens_by_default(config: &Config) -> bool {
-    config.language == LanguageConfig::default()
-}
-
-fn open_language(
-    config: &Config,
-    args: &cli::Run,
-    kind: SourceKind,
-    resumed: Option<InForce>,
-) -> Result<(LanguageRun, Option<EveryReader<Heard>>)> {
-    if !understands_words(config) {
-        return Ok((Box::new(|_, _| {}), None));
-    }
-    let silent = listens_by_default(config);
-    let initial = args
-        .instruct
-        .clone()
-        .or_else(|| (kind == SourceKind::Scene && silent).then(|| SCENE_INSTRUCTION.to_owned()));
-    let (heard_in, heard) = link::every(HEARD, &Bell::silent());
-    let mut language = Language::open(&config.language, initial)?.with_heard(heard_in);
-    if let Some(InForce { id, text }) = resumed {
-        language = language.with_resumed(id, text);
-    }
-    Ok((
-        Box::new(move |out, stop| {
-            language.run(out, stop);
-        }),
-        Some(heard),
-    ))
-}
-
-/// Runs the encoder on an empty frame and measures it warm: the plan follows from that.
-fn warm_up(encoder: &mut dyn Encoder, format: &FrameFormat) -> Nanos {
-    const RUNS: usize = 5;
-    let bytes = vec![128; format.frame_bytes()];
-    let meta = FrameMeta {
-        seq: 0,
-        source_index: 0,
-        format: *format,
-        bytes_used: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-        captured: MonoTime::ZERO,
-        stamp: StampSource::Arrival,
-        arrived: MonoTime::ZERO,
-        marks: FrameMarks::default(),
-    };
-    let mut map = FeatureMap::new(encoder.shape());
-    let mut times = [Nanos::ZERO; RUNS];
-    for time in &mut times {
-        let begin = clock::now();
-        // Grey bytes are no JPEG: with MJPG only the network is measured, and decoding comes on top.
-        if format.pixel != PixelFormat::Mjpeg {
-            let _ = encoder.load(FrameView {
-                meta: &meta,
-                bytes: &bytes,
-            });
-        }
-        let _ = encoder.encode(&mut map);
-        *time = clock::now() - begin;
-    }
-    times.sort_unstable();
-    times[RUNS / 2]
 }

@@ -43,6 +43,7 @@ mod iio;
 
 use crate::error::{Result, StepError};
 use crate::rt::sync::Arc;
+use crate::stage::Item;
 use crate::units::MonoTime;
 use config::{SensorAddress, SensorConfig};
 use counters::SensorCounters;
@@ -70,6 +71,12 @@ pub struct Reading {
 impl Reading {
     pub fn values(&self) -> &[f32] {
         &self.values[..usize::from(self.len)]
+    }
+}
+
+impl Item for Reading {
+    fn captured(&self) -> MonoTime {
+        self.at
     }
 }
 

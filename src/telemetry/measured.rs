@@ -5,6 +5,7 @@
 
 use crate::action::Rung;
 use crate::error::StepError;
+use crate::fusion::views::VIEWS_MAX;
 use crate::policy::PolicyStatus;
 use crate::telemetry::changes::Changes;
 use crate::telemetry::durations::Durations;
@@ -153,6 +154,8 @@ pub struct Measured {
     pub records: u64,
     /// In the order of [`Stage::ALL`].
     pub stages: [StageMeasured; Stage::ALL.len()],
+    /// Capture and features of each camera but the first, in their order.
+    pub views: Vec<[StageMeasured; 2]>,
     /// In the order of [`SPANS`].
     pub spans: [Durations; SPANS.len()],
     pub camera_to_action: Series,
@@ -187,6 +190,7 @@ impl Measured {
             last: began,
             records: 0,
             stages: Stage::ALL.map(|stage| StageMeasured::new(stage, began)),
+            views: Vec::new(),
             spans: std::array::from_fn(|_| Durations::new()),
             camera_to_action: Series::new(began, goals.camera_to_action),
             fusion: Series::new(began, goals.fusion),
@@ -208,6 +212,15 @@ impl Measured {
 
     pub fn stage(&self, stage: Stage) -> &StageMeasured {
         &self.stages[stage as usize]
+    }
+
+    /// Of a camera's frames: 0 is the first, and the only one whose frames go the whole way.
+    pub fn stage_of(&self, camera: u8, stage: Stage) -> Option<&StageMeasured> {
+        let Some(view) = usize::from(camera).checked_sub(1) else {
+            return Some(self.stage(stage));
+        };
+        let stages = self.views.get(view)?;
+        stages.iter().find(|measured| measured.stage == stage)
     }
 
     /// From the beginning to the latest record.
@@ -263,13 +276,26 @@ impl Measured {
 
     /// A failed step counts with its work too: the time was spent.
     fn stage_step(&mut self, step: &Step) {
-        let stage = &mut self.stages[step.stage as usize];
+        let stage = match (step.source_index, step.stage) {
+            (1.., Stage::Capture | Stage::Features) => self.view_stage(step),
+            _ => &mut self.stages[step.stage as usize],
+        };
         stage.count(step.outcome);
         stage.wait.record(step.begin - step.ready);
         stage.work.record(step.end, step.end - step.begin);
         if step.captured.is_set() && step.outcome == Outcome::Ok {
             stage.age.record(step.end - step.captured);
         }
+    }
+
+    fn view_stage(&mut self, step: &Step) -> &mut StageMeasured {
+        let index = usize::from(step.source_index - 1).min(VIEWS_MAX - 1);
+        let began = self.began;
+        if self.views.len() <= index {
+            let new = || [Stage::Capture, Stage::Features].map(|s| StageMeasured::new(s, began));
+            self.views.resize_with(index + 1, new);
+        }
+        &mut self.views[index][usize::from(step.stage == Stage::Features)]
     }
 
     fn frame(&mut self, trace: &Trace) {

@@ -69,6 +69,8 @@ pub struct ThreadInfo {
     pub tid: i32,
     /// The stages that run on it, in order.
     pub stages: Vec<Stage>,
+    /// The camera whose frames they work on: 0, the first, for all of the way.
+    pub camera: u8,
     /// Scheduling class asked for and given, such as `fifo 80`.
     pub class_asked: String,
     pub class_given: String,
@@ -136,12 +138,11 @@ impl ThreadWatch {
         let wall_ns = (thread.seen - self.marked).clamp_u64();
         let cpu_ns = now.cpu_ns - then.cpu_ns;
         let work = info.stages.iter().map(|stage| {
-            // Where several threads run the same stage (one for each camera), each has its share.
-            let sharers = self
-                .threads
-                .iter()
-                .filter(|t| t.info.stages.contains(stage));
-            measured.stage(*stage).work.durations.sum_ns() / sharers.count().max(1) as u64
+            // Where several threads run the same stage (the workers of an encoder), each has its share.
+            let same = |t: &&Watched| t.info.camera == info.camera && t.info.stages.contains(stage);
+            let sharers = self.threads.iter().filter(same).count().max(1) as u64;
+            let done = measured.stage_of(info.camera, *stage);
+            done.map_or(0, |done| done.work.durations.sum_ns()) / sharers
         });
         let work_ns: u64 = work.sum();
         ThreadReport {

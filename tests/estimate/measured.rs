@@ -128,7 +128,7 @@ fn a_trial_keeps_the_ratios_and_ends_in_time() {
 }
 
 #[test]
-fn what_no_link_does_is_refused_with_the_reason() {
+fn what_cannot_be_measured_is_refused_with_the_reason() {
     let refused = |queue: Queue, work| {
         let setting = Setting {
             queue,
@@ -136,12 +136,6 @@ fn what_no_link_does_is_refused_with_the_reason() {
         };
         Trial::plan(&setting, Nanos::from_secs(1)).unwrap_err().why
     };
-    let drop_oldest = Queue {
-        workers: 1,
-        room: Some(5),
-        when_full: WhenFull::DropOldest,
-    };
-    assert!(refused(drop_oldest, MS(5)).contains("drops the oldest"));
     let shared = Queue {
         workers: 2,
         room: Some(5),

@@ -13,6 +13,7 @@ fn way(work: Nanos) -> Way {
     Way {
         period: Some(Nanos(33_333_333)),
         work,
+        workers: 1,
         layout: Layout::CaptureApart,
         beat: MS(10),
         goal: MS(100),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use reflexarc::error::Kind;
+use reflexarc::link::LinkTotals;
 use reflexarc::telemetry::durations::Durations;
 use reflexarc::telemetry::report::text::text;
 use reflexarc::telemetry::report::{LinkReport, Report, Verdict, render};
@@ -92,20 +93,21 @@ fn a_link_that_does_not_add_up_is_a_warning() {
 
 #[test]
 fn links_count_what_was_offered() {
-    let totals = reflexarc::link::LinkTotals {
+    let totals = LinkTotals {
         pushed: 10,
         refused: 2,
         stale: 3,
         popped: 6,
         in_flight: 1,
+        ..LinkTotals::default()
     };
-    assert!(LinkReport::newest("n", &totals).is_balanced());
-    let totals = reflexarc::link::LinkTotals {
+    assert!(LinkReport::new("n", "newest", &totals).is_balanced());
+    let totals = LinkTotals {
         stale: 0,
         popped: 9,
         ..totals
     };
-    let every = LinkReport::every("e", &totals);
+    let every = LinkReport::new("e", "every", &totals);
     assert_eq!((every.entered, every.dropped_total()), (12, 2));
     assert!(every.is_balanced());
 }

@@ -88,18 +88,16 @@ fn run() -> u64 {
         "the camera is drained meanwhile"
     );
     let action = ActionConfig::default();
-    let parts = Parts {
-        source: Box::new(Tapped {
+    let parts = Parts::new(
+        Box::new(Tapped {
             camera,
             tap: Starved(Arc::clone(&starved)),
         }),
-        encoder: Box::new(Slow),
-        policy: Box::new(Still::new(2)),
-        sensors: Vec::new(),
-        language: Box::new(|_, _| {}),
-        player: Player::new(&action, 2, &[]).unwrap(),
-        sink: sinks::open(&SinkConfig::default(), 2, action.rate).unwrap(),
-    };
+        Box::new(Slow),
+        Box::new(Still::new(2)),
+        Player::new(&action, 2, &[]).unwrap(),
+        sinks::open(&SinkConfig::default(), 2, action.rate).unwrap(),
+    );
     let stop = Stop::default();
     let mut collector = Collector::new(clock::now(), &GoalsConfig::default());
     let mut pipeline = Pipeline::build(parts, &plan, &mut collector, &stop).unwrap();
@@ -110,11 +108,11 @@ fn run() -> u64 {
         clock::sleep_until(clock::now() + Nanos::from_millis(20));
     }
     stop.ask();
-    let end = pipeline.join().unwrap();
+    let end = pipeline.join().unwrap().remove(0);
     assert!(end.fault.is_none(), "{:?}", end.fault);
     assert_eq!(end.slots_out, 0, "every slot came home");
 
-    let camera = &pipeline.source;
+    let camera = &pipeline.cameras[0].source;
     let onward = |name: &str| {
         let link = pipeline.links.iter().find(|l| l.name == name).unwrap();
         link.count.totals()

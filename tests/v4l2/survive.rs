@@ -505,23 +505,21 @@ fn two_hundred_faults_in_a_row_lose_no_slot_and_play_no_action_too_old() {
         ..ActionConfig::default()
     };
     let (moved, too_old) = (Arc::<Count>::default(), Arc::<Count>::default());
-    let parts = Parts {
-        source: Box::new(Tapped {
+    let parts = Parts::new(
+        Box::new(Tapped {
             camera,
             tap: Arc::clone(&captured),
         }),
-        encoder: Box::new(NullEncoder::default()),
-        policy: Box::new(Still::new(2)),
-        sensors: Vec::new(),
-        language: Box::new(|_, _| {}),
-        player: Player::new(&action, 2, &[]).unwrap(),
-        sink: Box::new(Judge {
+        Box::new(NullEncoder::default()),
+        Box::new(Still::new(2)),
+        Player::new(&action, 2, &[]).unwrap(),
+        Box::new(Judge {
             captured,
             limits: [action.fresh_within, action.hold_after],
             moved: Arc::clone(&moved),
             too_old: Arc::clone(&too_old),
         }),
-    };
+    );
     let stop = Stop::default();
     let mut collector = Collector::new(clock::now(), &GoalsConfig::default());
     let mut pipeline = Pipeline::build(parts, &plan, &mut collector, &stop).unwrap();
@@ -554,7 +552,7 @@ fn two_hundred_faults_in_a_row_lose_no_slot_and_play_no_action_too_old() {
         }
     }
     stop.ask();
-    let end = pipeline.join().unwrap();
+    let end = pipeline.join().unwrap().remove(0);
     assert!(end.fault.is_none(), "{:?}", end.fault);
     assert_eq!(end.slots_out, 0, "every slot came home");
     assert!(moved.get() > 0, "actions followed from frames");

@@ -46,6 +46,37 @@ pub struct EncoderConfig {
     /// Which part of the picture it sees: `"full"` (default, squeezed to the input's shape), `"centre"`, or a table
     /// of fractions.
     pub crop: Crop,
+    /// Threads that encode the first camera's frames, one frame each in turn, 1 to 16. Default 1. More of them take more frames
+    /// a second; each frame takes as long as with one.
+    pub workers: Workers,
+}
+
+/// How many threads encode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u8")]
+pub struct Workers(u8);
+
+impl Workers {
+    pub fn get(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl TryFrom<u8> for Workers {
+    type Error = String;
+    fn try_from(count: u8) -> std::result::Result<Self, String> {
+        if (1..=16).contains(&count) {
+            Ok(Self(count))
+        } else {
+            Err(format!("{count} workers: write 1 to 16"))
+        }
+    }
 }
 
 impl EncoderConfig {

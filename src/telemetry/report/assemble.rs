@@ -10,7 +10,7 @@ use crate::telemetry::collect::Collector;
 use crate::telemetry::durations::Durations;
 use crate::telemetry::environment::Environment;
 use crate::telemetry::goals::{GoalsConfig, judge_latency, judge_rate};
-use crate::telemetry::measured::{Measured, Series};
+use crate::telemetry::measured::{Measured, Series, StageMeasured};
 use crate::telemetry::report::counts::{PlayerReport, SensorReport};
 use crate::telemetry::report::data::{
     Curve, ElementsReport, EndToEnd, Goals, InstructionReport, InstructionsReport, LinkReport,
@@ -81,10 +81,19 @@ impl Report {
     }
 }
 
-/// The stages' rows, also for the live table.
+/// The stages' rows, also for the live table. Behind those of the way come those of the other cameras.
 pub fn stages(m: &Measured) -> Vec<StageReport> {
-    let stages = m.stages.iter().map(|s| StageReport {
-        name: s.stage.name().to_owned(),
+    let way = m.stages.iter().map(|s| stage(s.stage.name().to_owned(), s));
+    let views = m.views.iter().zip(1..).flat_map(|(stages, camera)| {
+        let row = move |s: &StageMeasured| stage(format!("camera-{camera} {}", s.stage.name()), s);
+        stages.iter().map(row)
+    });
+    way.chain(views).collect()
+}
+
+fn stage(name: String, s: &StageMeasured) -> StageReport {
+    StageReport {
+        name,
         wait: s.wait.quantiles(),
         work: s.work.durations.quantiles(),
         age: s.age.quantiles(),
@@ -96,8 +105,7 @@ pub fn stages(m: &Measured) -> Vec<StageReport> {
             .map(|(reason, count)| (reason.to_owned(), count))
             .collect(),
         work_total_ns: s.work.durations.sum_ns(),
-    });
-    stages.collect()
+    }
 }
 
 /// Durations across stages, also for the live table.

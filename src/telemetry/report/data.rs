@@ -179,7 +179,7 @@ pub struct SpanReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkReport {
     pub name: String,
-    /// `every` or `newest`.
+    /// `every`, `newest` or `recent`; `call` where there is no link.
     pub policy: String,
     #[serde(rename = "in")]
     pub entered: u64,
@@ -191,26 +191,25 @@ pub struct LinkReport {
 }
 
 impl LinkReport {
-    /// Of a [`link::every`](crate::link::every): an item that found it full was offered and dropped.
-    pub fn every(name: impl Into<String>, totals: &LinkTotals) -> Self {
+    /// Of a link of this kind: `every`, `newest`, `recent`, or `call`.
+    pub fn new(name: impl Into<String>, kind: &str, totals: &LinkTotals) -> Self {
+        let reasons = [
+            ("full", totals.refused, matches!(kind, "every" | "call")),
+            ("stale", totals.stale, matches!(kind, "newest" | "recent")),
+            ("left out", totals.skipped, false),
+            ("expired", totals.expired, false),
+        ];
+        let dropped = reasons
+            .into_iter()
+            .filter(|(_, count, always)| *count > 0 || *always);
         Self {
             name: name.into(),
-            policy: "every".to_owned(),
-            entered: totals.pushed + totals.refused,
+            policy: kind.to_owned(),
+            entered: totals.pushed + totals.refused + totals.skipped,
             left: totals.popped,
-            dropped: [("full".to_owned(), totals.refused)].into(),
-            in_flight: totals.in_flight,
-        }
-    }
-
-    /// Of a [`link::newest`](crate::link::newest).
-    pub fn newest(name: impl Into<String>, totals: &LinkTotals) -> Self {
-        Self {
-            name: name.into(),
-            policy: "newest".to_owned(),
-            entered: totals.pushed,
-            left: totals.popped,
-            dropped: [("stale".to_owned(), totals.stale)].into(),
+            dropped: dropped
+                .map(|(reason, count, _)| (reason.to_owned(), count))
+                .collect(),
             in_flight: totals.in_flight,
         }
     }
@@ -250,6 +249,11 @@ pub struct SourceReport {
     /// Later ones that were only counted.
     #[serde(default)]
     pub interruptions_more: u64,
+    /// Of a camera other than the first: decisions that had a picture of it, and those that had none recent enough.
+    #[serde(default)]
+    pub shown: Option<u64>,
+    #[serde(default)]
+    pub missing: Option<u64>,
 }
 
 /// One interruption of a source's stream.

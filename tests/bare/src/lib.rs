@@ -6,7 +6,7 @@ pub mod clock;
 pub mod error;
 #[path = "../../../src/frame.rs"]
 pub mod frame;
-#[path = "../../../src/link.rs"]
+#[path = "../../../src/link/mod.rs"]
 pub mod link;
 #[path = "../../../src/slot.rs"]
 pub mod slot;

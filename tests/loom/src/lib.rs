@@ -9,7 +9,7 @@
 #![cfg(test)]
 #![allow(dead_code, reason = "models use a part of each file")]
 
-#[path = "../../../src/link.rs"]
+#[path = "../../../src/link/mod.rs"]
 mod link;
 #[path = "../../../src/units.rs"]
 mod units;

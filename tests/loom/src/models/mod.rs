@@ -3,6 +3,7 @@
 mod bell;
 mod every;
 mod newest;
+mod recent;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -111,3 +111,31 @@ fn who_sees_the_writer_gone_has_seen_its_last_item() {
         pushing.join().unwrap();
     });
 }
+
+#[test]
+fn a_replacement_goes_in_only_where_an_item_still_waits() {
+    exhaustive(|| {
+        let (mut writer, mut reader) = newest(&Bell::new());
+        let pushing = thread::spawn(move || {
+            let mut back = Vec::from_iter(writer.push(Box::new(0)));
+            let mut refused = Vec::new();
+            for n in 1..3 {
+                match writer.replace(Box::new(n)) {
+                    Ok(stale) => back.push(stale),
+                    Err(item) => refused.push(item),
+                }
+            }
+            (back, refused, writer)
+        });
+        let mut popped: Vec<Box<usize>> = (0..2).filter_map(|_| reader.pop()).collect();
+        let (back, refused, writer) = pushing.join().unwrap();
+        popped.extend(reader.pop());
+        // Nothing was put in behind one that had been taken.
+        assert_eq!(popped.len(), 1, "{popped:?} {back:?} {refused:?}");
+        let mut all = [popped, back, refused].concat();
+        all.sort_unstable();
+        assert_eq!(all, [Box::new(0), Box::new(1), Box::new(2)]);
+        let totals = writer.count().totals();
+        assert_eq!((totals.popped, totals.in_flight), (1, 0));
+    });
+}

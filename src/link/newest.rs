@@ -1,196 +1,10 @@
-//! Links: how a thing gets from one thread to the next.
-//!
-//! Both are single-producer single-consumer, bounded and wait-free: a `push` or `pop` takes a fixed
-//! number of steps whatever the other side does. The policy is in the name.
-//! - [`every`]: all items in order; a full link gives the new item back and counts it.
-//! - [`newest`]: the reader gets the newest item; the writer gets the stale one back at once. One item
-//!   at most is in flight, so four camera buffers are enough however slow the reader is.
-//!
-//! An item is never lost silently: `pushed = popped + stale + in flight` on every link, always
-//! (an item refused by a full `every` link was never pushed; it is counted as `refused`).
-//!
-//! Thread: one writer, one reader. Allocates: in the constructors. Blocks: no. Locks: no.
-//! Syscalls: none, except one `futex` wake when the reader sleeps (see [`Bell`]).
+//! The newest item; a stale one goes back to the writer. See [`newest`].
 
 use std::mem::MaybeUninit;
 
-use crate::rt::sync::{Arc, AtomicU8, AtomicU64, Ordering, UnsafeCell};
+use super::{LinkCount, count};
+use crate::rt::sync::{Arc, AtomicU8, Ordering, UnsafeCell};
 use crate::rt::wait::Bell;
-
-/// What passed through a link. Each field has one writer, named in its comment; any thread may read.
-///
-/// The two ends count on cache lines of their own (two lines each, since processors fetch them in pairs): on a shared one
-/// they would take it from each other at every item, which made a stream through an `every` link ten times slower.
-#[derive(Debug, Default)]
-pub struct LinkCount {
-    sent: SentCount,
-    taken: TakenCount,
-}
-
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct SentCount {
-    /// Written by the link's writer: items that went into the link.
-    pushed: AtomicU64,
-    /// Written by the link's writer: items given back because the link was full (`every`).
-    refused: AtomicU64,
-    /// Written by the link's writer: items given back because a newer one came (`newest`).
-    stale: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct TakenCount {
-    /// Written by the link's reader: items taken out.
-    popped: AtomicU64,
-}
-
-/// A reading of [`LinkCount`]. Exact once both ends are at rest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkTotals {
-    pub pushed: u64,
-    pub refused: u64,
-    pub stale: u64,
-    pub popped: u64,
-    pub in_flight: u64,
-}
-
-impl LinkCount {
-    /// Counts a hand-over by a plain call: in and out at once. Only for the thread that makes the call.
-    pub fn pass(&self) {
-        count(&self.sent.pushed);
-        count(&self.taken.popped);
-    }
-
-    pub fn totals(&self) -> LinkTotals {
-        // ORDERING(count): Relaxed, alone. The numbers are for people; nothing is inferred from them
-        // about other memory. `popped` is read first so that in_flight never comes out negative.
-        let popped = self.taken.popped.load(Ordering::Relaxed);
-        let stale = self.sent.stale.load(Ordering::Relaxed);
-        let pushed = self.sent.pushed.load(Ordering::Relaxed);
-        LinkTotals {
-            pushed,
-            refused: self.sent.refused.load(Ordering::Relaxed),
-            stale,
-            popped,
-            in_flight: pushed.saturating_sub(popped + stale),
-        }
-    }
-}
-
-/// Adds one to a counter that only the calling thread writes.
-fn count(counter: &AtomicU64) {
-    // ORDERING(count): Relaxed, alone. One writer, so load and store need no read-modify-write.
-    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-}
-
-// ---------------------------------------------------------------------------------------------
-// every
-
-/// The writing end of an [`every`] link.
-#[derive(Debug)]
-pub struct EveryWriter<T> {
-    // Fields are dropped in the order of their declaration: the ring is marked abandoned before the bell rings for the
-    // last time, so that a sleeping reader finds out why.
-    ring: rtrb::Producer<T>,
-    bell: LastRing,
-    count: Arc<LinkCount>,
-}
-
-/// Rings when it is dropped.
-#[derive(Debug)]
-struct LastRing(Bell);
-
-impl Drop for LastRing {
-    fn drop(&mut self) {
-        self.0.ring();
-    }
-}
-
-/// The reading end of an [`every`] link.
-#[derive(Debug)]
-pub struct EveryReader<T> {
-    ring: rtrb::Consumer<T>,
-    count: Arc<LinkCount>,
-}
-
-/// A link that passes all items in order. `bell` is rung for the reader's thread.
-///
-/// # Panics
-/// If `capacity` is 0.
-pub fn every<T: Send>(capacity: usize, bell: &Bell) -> (EveryWriter<T>, EveryReader<T>) {
-    assert!(capacity > 0, "a link needs room for one item");
-    let (producer, consumer) = rtrb::RingBuffer::new(capacity);
-    let count = Arc::new(LinkCount::default());
-    let writer = EveryWriter {
-        ring: producer,
-        bell: LastRing(bell.clone()),
-        count: Arc::clone(&count),
-    };
-    (
-        writer,
-        EveryReader {
-            ring: consumer,
-            count,
-        },
-    )
-}
-
-impl<T> EveryWriter<T> {
-    /// Passes the item on, or gives it back (counted) when the link is full.
-    pub fn push(&mut self, item: T) -> Result<(), T> {
-        match self.ring.push(item) {
-            Ok(()) => {
-                count(&self.count.sent.pushed);
-                self.bell.0.ring();
-                Ok(())
-            }
-            Err(rtrb::PushError::Full(item)) => {
-                count(&self.count.sent.refused);
-                Err(item)
-            }
-        }
-    }
-
-    /// True when there is room for an item.
-    pub fn has_room(&self) -> bool {
-        !self.ring.is_full()
-    }
-
-    /// True when the reader has gone; items pushed from now on are never read.
-    pub fn is_abandoned(&self) -> bool {
-        self.ring.is_abandoned()
-    }
-
-    pub fn count(&self) -> Arc<LinkCount> {
-        Arc::clone(&self.count)
-    }
-}
-
-impl<T> EveryReader<T> {
-    /// The oldest item, if there is one.
-    pub fn pop(&mut self) -> Option<T> {
-        let item = self.ring.pop().ok()?;
-        count(&self.count.taken.popped);
-        Some(item)
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.ring.is_empty()
-    }
-
-    /// True when the writer has gone. Items already in the link can still be popped.
-    pub fn is_abandoned(&self) -> bool {
-        self.ring.is_abandoned()
-    }
-
-    pub fn count(&self) -> Arc<LinkCount> {
-        Arc::clone(&self.count)
-    }
-}
-
-// ---------------------------------------------------------------------------------------------
-// newest
 
 /// The cell indices 0, 1, 2 take the low bits of the state byte.
 const INDEX: u8 = 0b011;
@@ -296,6 +110,40 @@ impl<T> NewestWriter<T> {
         Some(shared.cells[usize::from(self.own)].with_mut(|p| unsafe { (*p).assume_init_read() }))
     }
 
+    /// Puts `item` in the place of the one that still waits, which comes back. Where none waits, because the reader has
+    /// taken it, the link stays empty and `item` itself comes back as the error.
+    pub fn replace(&mut self, item: T) -> Result<T, T> {
+        let shared = &*self.shared;
+        // ORDERING: Relaxed, alone. Only a guess; the exchange below finds out whether it still holds.
+        let seen = shared.middle.load(Ordering::Relaxed);
+        if seen & FRESH == 0 {
+            return Err(item);
+        }
+        // SAFETY: as in `push`: `own` is this end's cell, and it is empty.
+        shared.cells[usize::from(self.own)].with_mut(|p| unsafe { (*p).write(item) });
+        // ORDERING(newest): AcqRel on success, as in `push`. On failure nothing changes hands, and our cell is ours still.
+        let exchanged = shared.middle.compare_exchange(
+            seen,
+            self.own | FRESH,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        match exchanged {
+            Ok(before) => {
+                self.own = before & INDEX;
+                count(&self.count.sent.pushed);
+                count(&self.count.sent.stale);
+                self.bell.ring();
+                // SAFETY: FRESH was set in what the exchange replaced, so the cell holds an item, and it is ours now.
+                Ok(shared.cells[usize::from(self.own)]
+                    .with_mut(|p| unsafe { (*p).assume_init_read() }))
+            }
+            // SAFETY: the exchange failed, so the cell is still ours, with the item that was written above.
+            Err(_) => Err(shared.cells[usize::from(self.own)]
+                .with_mut(|p| unsafe { (*p).assume_init_read() })),
+        }
+    }
+
     /// True when the reader has gone.
     pub fn is_abandoned(&self) -> bool {
         // ORDERING(abandoned): Acquire, pairs with the Release in `Drop` of the reader.
@@ -304,6 +152,11 @@ impl<T> NewestWriter<T> {
 
     pub fn count(&self) -> Arc<LinkCount> {
         Arc::clone(&self.count)
+    }
+
+    /// For what only this end counts.
+    pub(crate) fn counted(&self) -> &LinkCount {
+        &self.count
     }
 }
 
@@ -344,6 +197,11 @@ impl<T> NewestReader<T> {
 
     pub fn count(&self) -> Arc<LinkCount> {
         Arc::clone(&self.count)
+    }
+
+    /// For what only this end counts.
+    pub(crate) fn counted(&self) -> &LinkCount {
+        &self.count
     }
 }
 
