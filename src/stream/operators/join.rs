@@ -70,6 +70,7 @@ impl<L: Copy, R: Copy, F: Fn(&L, &R) -> bool> Operator for Join<L, R, F> {
     type In = Side<Event<L>, Event<R>>;
     type Out = Event<(L, R)>;
 
+    #[inline]
     fn push(&mut self, event: Self::In, next: &mut impl FnMut(Event<(L, R)>)) {
         let further = match event {
             Side::Left(Event::Element(l)) => {

@@ -94,6 +94,7 @@ impl<T> Operator for Merge<T> {
     type In = Side<Event<T>, Event<T>>;
     type Out = Event<T>;
 
+    #[inline]
     fn push(&mut self, event: Self::In, next: &mut impl FnMut(Event<T>)) {
         let (input, event) = match event {
             Side::Left(event) => (0, event),

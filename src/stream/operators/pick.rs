@@ -44,6 +44,7 @@ impl<T, F: Fn(&T) -> bool> Operator for Filter<T, F> {
     type In = Event<T>;
     type Out = Event<T>;
 
+    #[inline]
     fn push(&mut self, event: Event<T>, next: &mut impl FnMut(Event<T>)) {
         match &event {
             Event::Element(element) if !(self.0)(&element.value) => {}
@@ -56,6 +57,7 @@ impl<T, U, F: Fn(&T) -> U> Operator for Map<T, F> {
     type In = Event<T>;
     type Out = Event<U>;
 
+    #[inline]
     fn push(&mut self, event: Event<T>, next: &mut impl FnMut(Event<U>)) {
         next(event.map(|value| (self.0)(&value)));
     }
@@ -65,6 +67,7 @@ impl<T, U, F: Fn(&T) -> Option<U>> Operator for FilterMap<T, F> {
     type In = Event<T>;
     type Out = Event<U>;
 
+    #[inline]
     fn push(&mut self, event: Event<T>, next: &mut impl FnMut(Event<U>)) {
         next(match event {
             Event::Element(element) => match (self.0)(&element.value) {
@@ -81,6 +84,7 @@ impl<T: Copy, F: Fn(&T) -> bool> Operator for Split<T, F> {
     type In = Event<T>;
     type Out = Side<Event<T>, Event<T>>;
 
+    #[inline]
     fn push(&mut self, event: Event<T>, next: &mut impl FnMut(Self::Out)) {
         match &event {
             Event::Element(element) if (self.0)(&element.value) => next(Side::Left(event)),
