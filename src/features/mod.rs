@@ -9,6 +9,9 @@ pub mod encoders;
 // The network EfficientNet-Lite0.
 pub mod efficientnet_lite0;
 
+// MobileNetV2 and ResNet18.
+pub mod convolutional;
+
 // ViT and DINOv2.
 pub mod vision_transformer;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::inference::network::{Activation, Linear, Network, Norm, Value, Weights};
-use crate::inference::tensors::{TensorFile, Tensors};
+use crate::inference::tensors::{Source, TensorFile};
 
 /// Of layer normalisation, in all of them.
 const EPSILON: f32 = 1e-6;
@@ -66,19 +66,6 @@ impl Spec {
     /// Values of the output: the class token, then a row for each patch.
     pub fn output_len(self) -> usize {
         (self.patches() + 1) * self.columns
-    }
-}
-
-/// The weights of a network by their names and shapes: from a file, or made up.
-pub trait Source {
-    /// # Errors
-    /// If there is no such tensor of this shape.
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
-}
-
-impl Source for Tensors<'_> {
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        self.read(name, shape)
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Rows {
     Each { more: usize },
     /// One for each sequence.
     One,
+    /// One for each pixel.
+    Picture { height: usize, width: usize },
 }
 
 impl Rows {
@@ -45,6 +47,7 @@ impl Rows {
         match self {
             Self::Each { more } => len + more,
             Self::One => 1,
+            Self::Picture { height, width } => height * width,
         }
     }
 }
@@ -78,12 +81,101 @@ pub struct Norm {
     pub epsilon: f32,
 }
 
+/// A square window that walks over a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Rows and columns.
+    pub size: usize,
+    /// Pixels from one to the next.
+    pub stride: usize,
+    /// Rows and columns of zeros above and left of the picture.
+    pub before: usize,
+    /// Rows and columns of zeros below and right of it.
+    pub after: usize,
+}
+
+impl Window {
+    /// Its middle begins on the first pixel: the padding of most networks. `size` is odd.
+    pub fn centred(size: usize, stride: usize) -> Self {
+        Self {
+            size,
+            stride,
+            before: size / 2,
+            after: size / 2,
+        }
+    }
+
+    /// As many windows as steps fit into `pixels`, with the padding divided evenly and an odd one behind: that of
+    /// TensorFlow.
+    pub fn same(size: usize, stride: usize, pixels: usize) -> Self {
+        let reach = (pixels.div_ceil(stride) - 1) * stride + size;
+        let padding = reach.saturating_sub(pixels);
+        Self {
+            size,
+            stride,
+            before: padding / 2,
+            after: padding.div_ceil(2),
+        }
+    }
+}
+
+/// A convolution with square filters and a bias.
+#[derive(Clone, Debug)]
+pub struct Convolution {
+    /// `[output][input][row][column]`; a depthwise convolution has one input for each output.
+    pub weights: Weights,
+    /// One value an output.
+    pub bias: Weights,
+    pub window: Window,
+    pub is_depthwise: bool,
+}
+
+/// Batch normalisation of a network that only runs: `(x - mean) / sqrt(variance + epsilon) * gain + shift`, by channel.
+#[derive(Clone, Debug)]
+pub struct BatchNorm {
+    pub gain: Vec<f32>,
+    pub shift: Vec<f32>,
+    pub mean: Vec<f32>,
+    pub variance: Vec<f32>,
+    pub epsilon: f64,
+}
+
+impl Convolution {
+    /// With a batch normalisation behind it folded in: its factor goes into the weights, its sum into the bias. Computed in
+    /// f64, and rounded once.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding to f32 is what is wanted"
+    )]
+    pub fn normalised(mut self, norm: &BatchNorm) -> Self {
+        let outputs = self.bias.len();
+        let factor = |output: usize| {
+            let variance = f64::from(norm.variance[output]);
+            f64::from(norm.gain[output]) / (variance + norm.epsilon).sqrt()
+        };
+        let rows = self.weights.chunks_exact(self.weights.len() / outputs);
+        let weights = rows.enumerate().flat_map(|(output, row)| {
+            let factor = factor(output);
+            row.iter().map(move |&w| (f64::from(w) * factor) as f32)
+        });
+        let bias = self.bias.iter().enumerate().map(|(output, &b)| {
+            let off = f64::from(b) - f64::from(norm.mean[output]);
+            (f64::from(norm.shift[output]) + off * factor(output)) as f32
+        });
+        (self.weights, self.bias) = (weights.collect(), bias.collect());
+        self
+    }
+}
+
 /// See the builder methods of [`Network`], which have the same names.
 #[derive(Debug)]
 pub(super) enum Op {
     Words { table: Weights },
     Rows,
     Patches { side: usize, patch: usize },
+    Picture { height: usize, width: usize },
+    Convolution { x: Value, layer: Convolution },
+    MaxPool { x: Value, window: Window },
     First { x: Value, rows: Weights },
     Positions { x: Value, table: Weights },
     Linear { x: Value, layer: Linear },
@@ -100,9 +192,13 @@ impl Op {
     /// What it is computed from.
     pub(super) fn inputs(&self) -> impl Iterator<Item = Value> {
         let (first, second) = match *self {
-            Self::Words { .. } | Self::Rows | Self::Patches { .. } => (None, None),
+            Self::Words { .. } | Self::Rows | Self::Patches { .. } | Self::Picture { .. } => {
+                (None, None)
+            }
             Self::Add { x, y } => (Some(x), Some(y)),
             Self::Attention { qkv: x, .. }
+            | Self::Convolution { x, .. }
+            | Self::MaxPool { x, .. }
             | Self::First { x, .. }
             | Self::Positions { x, .. }
             | Self::Linear { x, .. }
@@ -159,6 +255,51 @@ impl Network {
         );
         let op = Op::Patches { side, patch };
         self.push(op, Rows::Each { more: 0 }, patch * patch * 3)
+    }
+
+    /// The input is one picture, `[row][column][red, green, blue]`.
+    pub fn picture(&mut self, height: usize, width: usize) -> Value {
+        let op = Op::Picture { height, width };
+        self.push(op, Rows::Picture { height, width }, 3)
+    }
+
+    pub fn convolution(&mut self, x: Value, layer: Convolution) -> Value {
+        let inputs = self.shape(x).columns;
+        let (outputs, size) = (layer.bias.len(), layer.window.size);
+        let connected = if layer.is_depthwise { 1 } else { inputs };
+        assert!(
+            layer.weights.len() == outputs * connected * size * size
+                && (!layer.is_depthwise || outputs == inputs),
+            "filters of {size} by {size} from {inputs} to {outputs} channels"
+        );
+        let rows = self.windows(x, layer.window);
+        self.push(Op::Convolution { x, layer }, rows, outputs)
+    }
+
+    /// The largest value of each window, of which at least one pixel is in the picture.
+    pub fn max_pool(&mut self, x: Value, window: Window) -> Value {
+        assert!(
+            window.before < window.size && window.after < window.size,
+            "a window beside the picture"
+        );
+        let columns = self.shape(x).columns;
+        let rows = self.windows(x, window);
+        self.push(Op::MaxPool { x, window }, rows, columns)
+    }
+
+    /// How many windows a picture has.
+    fn windows(&self, x: Value, window: Window) -> Rows {
+        let Rows::Picture { height, width } = self.shape(x).rows else {
+            panic!("windows on what is no picture")
+        };
+        let count = |pixels: usize| {
+            let left = (pixels + window.before + window.after).checked_sub(window.size);
+            left.expect("a window is not larger than the picture") / window.stride + 1
+        };
+        Rows::Picture {
+            height: count(height),
+            width: count(width),
+        }
     }
 
     /// Puts `rows` in front of each sequence: the class token of a vision transformer.
@@ -230,7 +371,7 @@ impl Network {
         self.push(Op::Attention { qkv, heads }, rows, columns / 3)
     }
 
-    /// The mean of each sequence's rows.
+    /// The mean of each sequence's rows, or of a picture's pixels.
     pub fn mean(&mut self, x: Value) -> Value {
         let Shape { columns, .. } = self.shape(x);
         self.push(Op::Mean { x }, Rows::One, columns)

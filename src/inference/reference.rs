@@ -6,7 +6,7 @@
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::ops;
 
-use super::network::{Activation, Network, Op};
+use super::network::{Activation, Network, Op, Window};
 use super::plan::Input;
 
 /// A network as candle runs it.
@@ -36,6 +36,15 @@ impl<'a> Reference<'a> {
                     Tensor::new(&*norm.gain, &Device::Cpu)?,
                     Tensor::new(&*norm.shift, &Device::Cpu)?,
                 ],
+                Op::Convolution { layer, .. } => {
+                    let (outputs, size) = (layer.bias.len(), layer.window.size);
+                    let inputs = layer.weights.len() / (outputs * size * size);
+                    let shape = (outputs, inputs, size, size);
+                    vec![
+                        Tensor::from_slice(&layer.weights, shape, &Device::Cpu)?,
+                        Tensor::from_slice(&layer.bias, (1, outputs, 1, 1), &Device::Cpu)?,
+                    ]
+                }
                 _ => Vec::new(),
             })
         });
@@ -71,6 +80,10 @@ impl<'a> Reference<'a> {
             values.push(value);
         }
         match values.last() {
+            // [1, channel, row, column] as [row, column, channel].
+            Some(output) if output.rank() == 4 => {
+                output.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1()
+            }
             Some(output) => output.flatten_all()?.to_vec1(),
             None => Ok(Vec::new()),
         }
@@ -102,9 +115,37 @@ fn apply(op: &Op, weights: &[Tensor], input: &Tensor, values: &[Tensor]) -> Resu
             ops::layer_norm(value(x), &weights[0], &weights[1], norm.epsilon)
         }
         Op::Attention { qkv, heads } => attention(value(qkv), heads),
+        Op::Picture { height, width } => {
+            let pixels = input.reshape((1, height, width, 3))?;
+            pixels.permute((0, 3, 1, 2))?.contiguous()
+        }
+        Op::Convolution { x, ref layer } => {
+            let groups = if layer.is_depthwise {
+                layer.bias.len()
+            } else {
+                1
+            };
+            let padded = padded(value(x), layer.window)?;
+            let sums = padded.conv2d(&weights[0], 0, layer.window.stride, 1, groups)?;
+            sums.broadcast_add(&weights[1])
+        }
+        Op::MaxPool { x, window } => {
+            // candle pads with zeros alone, which could be larger than the values.
+            let least = value(x).min_all()?.to_scalar::<f32>()?;
+            let shifted = (value(x) - f64::from(least))?;
+            let padded = padded(&shifted, window)?;
+            padded.max_pool2d_with_stride(window.size, window.stride)? + f64::from(least)
+        }
+        Op::Mean { x } if value(x).rank() == 4 => value(x).mean((2, 3)),
         Op::Mean { x } => value(x).mean_keepdim(0),
         Op::Take { x, row } => value(x).narrow(0, row, 1),
     }
+}
+
+fn padded(x: &Tensor, window: Window) -> Result<Tensor> {
+    let (before, after) = (window.before, window.after);
+    x.pad_with_zeros(2, before, after)?
+        .pad_with_zeros(3, before, after)
 }
 
 fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {

@@ -23,6 +23,19 @@ pub struct Tensors<'a> {
     tensors: SafeTensors<'a>,
 }
 
+/// Where a network's weights come from, by their names and shapes: a file, or made up for a test.
+pub trait Source {
+    /// # Errors
+    /// If there is no such tensor of this shape.
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+}
+
+impl Source for Tensors<'_> {
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.read(name, shape)
+    }
+}
+
 impl TensorFile {
     /// `fix` is what a person is told to do where the file is missing or damaged.
     ///

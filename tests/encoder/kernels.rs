@@ -72,8 +72,11 @@ impl Pointwise {
         } else {
             Walk::channels(isa, random.from(1..=70))
         };
-        let step = if picture { Step::Picture } else { Step::Block };
-        let pixel = if picture { STEM_STEP } else { lanes };
+        let (step, pixel) = match (picture, random.flip()) {
+            (true, _) => (Step::Picture, STEM_STEP),
+            (false, true) => (Step::Block, lanes),
+            (false, false) => (Step::Second, 2 * lanes),
+        };
         let outputs = random.from(1..=150);
         let runs = Runs {
             count: random.from(1..=3),
@@ -110,6 +113,7 @@ impl Pointwise {
     fn pixel_step(&self, isa: Isa) -> usize {
         match self.step {
             Step::Block => isa.lanes(),
+            Step::Second => 2 * isa.lanes(),
             Step::Picture => STEM_STEP,
         }
     }

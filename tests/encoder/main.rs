@@ -8,6 +8,8 @@
     clippy::cast_precision_loss
 )]
 
+mod convolutions;
+
 mod damage;
 
 mod encoders;

@@ -1,12 +1,11 @@
 //! Vision transformers of full size, with weights from a seeded generator, against candle.
 
 use reflexarc::error::{Fault, Kind, Result};
-use reflexarc::features::vision_transformer::{
-    self, DINOV2_SMALL, Source, Spec, VIT_SMALL, VIT_TINY,
-};
+use reflexarc::features::vision_transformer::{self, DINOV2_SMALL, Spec, VIT_SMALL, VIT_TINY};
 use reflexarc::inference::kernels::Isa;
 use reflexarc::inference::plan::{Input, Limits, Plan, Precision};
 use reflexarc::inference::reference::Reference;
+use reflexarc::inference::tensors::Source;
 
 use crate::allocations;
 use crate::plans::{assert_equal, cosine};

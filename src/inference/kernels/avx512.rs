@@ -213,6 +213,7 @@ mod pairs {
         #[target_feature(enable = "avx512f,avx512bf16")]
         words: super::ZmmPairs,
         finish: super::finish,
+        second: BLOCK,
         picture: BLOCK,
         tiles: {
             1 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],

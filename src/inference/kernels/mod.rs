@@ -182,12 +182,14 @@ use unrolled;
 /// The product for one kind of words: its tiles compiled for `$feature`.
 ///
 /// `$pixels x $blocks` are the tile shapes; see `Table::tile_pixels_max` for what they must cover: every number of
-/// pixels from 1 to the most, for every number of blocks. `$picture` is the step of windows on a picture.
+/// pixels from 1 to the most, for every number of blocks. `$second` and `$picture`
+/// are those steps of `pointwise::Step`, or any other where they are not needed.
 macro_rules! product {
     (
         $(#[$feature:meta])?
         words: $words:ty,
         finish: $finish:path,
+        second: $second:expr,
         picture: $picture:expr,
         tiles: { $( $blocks:literal => $most:literal: [$($pixels:literal)*] ),* $(,)? } $(,)?
     ) => {
@@ -212,8 +214,13 @@ macro_rules! product {
         /// Contract: that of `pointwise::Job`, and the processor has the set.
         pub(in super::super) unsafe fn run(job: &Job) {
             const BLOCK: usize = <<$words as Product>::Sum as Lanes>::N;
+            let tiles: [fn(usize, usize) -> TileFn; 3] = [
+                tile_of::<BLOCK>,
+                tile_of::<{ $second }>,
+                tile_of::<{ $picture }>,
+            ];
             // SAFETY: as above.
-            unsafe { pointwise::all_tiles(job, tile_of::<{ $picture }>, tile_of::<BLOCK>, $finish) }
+            unsafe { pointwise::all_tiles(job, tiles, $finish) }
         }
     };
 }
@@ -255,6 +262,7 @@ macro_rules! instantiate {
                 $(#[$feature])?
                 words: super::$lanes,
                 finish: super::finish,
+                second: 2 * BLOCK,
                 picture: pointwise::STEM_STEP,
                 tiles: $tiles,
             }
@@ -266,6 +274,7 @@ macro_rules! instantiate {
                 $(#[$feature])?
                 words: super::super::lanes::Pairs<super::$lanes>,
                 finish: super::finish,
+                second: BLOCK,
                 picture: BLOCK,
                 tiles: $tiles,
             }

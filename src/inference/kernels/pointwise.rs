@@ -30,6 +30,8 @@ impl Runs {
 pub enum Step {
     /// A blocked tensor: one vector apart.
     Block,
+    /// A blocked tensor at stride 2: two vectors apart.
+    Second,
     /// A picture of interleaved RGB at stride 2: [`STEM_STEP`] floats apart.
     Picture,
 }
@@ -83,6 +85,7 @@ pub fn run(
     let (isa, walk) = (weights.isa, weights.walk);
     let step = match input.step {
         Step::Block => isa.lanes(),
+        Step::Second => 2 * isa.lanes(),
         Step::Picture => STEM_STEP,
     };
     let reads = |segments, length| {
@@ -110,7 +113,7 @@ pub fn run(
     );
     assert!(
         weights.precision == Precision::F32 || input.step == Step::Block,
-        "no picture is bf16"
+        "only rows can be bf16"
     );
     for panel in panels {
         assert!(weights.panels.contains(panel), "a panel of other weights");
@@ -221,20 +224,20 @@ type Unrounded = [f32; TILE_PIXELS_MAX * 3 * 16];
 
 /// Walks all tiles of a job: panel by panel, so that a panel's weights are read from near memory by all pixels but
 /// the first ones. Where the input's runs follow each other without a gap, tiles reach across them: a picture
-/// of 7 by 7 then makes full tiles. `picture` and `block` give the tile of a shape for the two steps.
+/// of 7 by 7 then makes full tiles. `block`, `second` and `picture` give the tile of a shape for each step.
 ///
 /// # Safety
 /// The contract of [`Job`]; the tiles are those of an instruction set that the processor has.
 pub(super) unsafe fn all_tiles(
     job: &Job<'_>,
-    picture: fn(usize, usize) -> TileFn,
-    block: fn(usize, usize) -> TileFn,
+    [block, second, picture]: [fn(usize, usize) -> TileFn; 3],
     finish: FinishFn,
 ) {
     let (weights, input, runs) = (job.weights, &job.input, job.runs);
     let lanes = weights.isa.lanes();
     let (tile_of, step) = match input.step {
         Step::Block => (block, lanes),
+        Step::Second => (second, 2 * lanes),
         Step::Picture => (picture, STEM_STEP),
     };
     let has_gaps = input.run_stride != runs.width * step;

@@ -10,9 +10,10 @@
 use super::super::kernels::Isa;
 use super::super::kernels::attention::Attention;
 use super::super::kernels::layer_norm::Norm;
-use super::super::kernels::pack::Packed;
-use super::super::network::{Activation, Linear, Network, Op, Rows, Value};
-use super::{Heads, Limits, Precision, Program, Source, Stage, Work};
+use super::super::kernels::pack::{DepthwiseFilters, Packed};
+use super::super::network::{Activation, Convolution, Linear, Network, Op, Rows, Value, Window};
+use super::pictures::{Canvas, Dense};
+use super::{GROUP_MAX, Group, Heads, Limits, Precision, Program, Source, Stage, Work};
 
 /// Pixels that a tile can have: how many rows decides between tall and wide tiles, and more than a tile's do not matter.
 const TILE_ROWS: usize = 16;
@@ -55,6 +56,8 @@ struct Compiler<'a> {
     /// The stages that make each value, put where their last operation stands.
     drafts: Vec<Vec<Draft>>,
     attentions: Vec<Heads>,
+    /// Of each value that is a picture: zeros around it.
+    edges: Vec<usize>,
 }
 
 impl<'a> Compiler<'a> {
@@ -75,6 +78,7 @@ impl<'a> Compiler<'a> {
             joined: vec![false; count],
             drafts: (0..count).map(|_| Vec::new()).collect(),
             attentions: Vec::new(),
+            edges: edges(network),
         }
     }
 
@@ -89,6 +93,16 @@ impl<'a> Compiler<'a> {
             },
             Op::Rows => Work::Rows,
             &Op::Patches { side, patch } => Work::Patches { side, patch },
+            Op::Picture { .. } => Work::Picture,
+            Op::Convolution { x, layer } => {
+                let work;
+                (work, value) = self.convolution(index, *x, layer);
+                work
+            }
+            &Op::MaxPool { x, window } => Work::MaxPool {
+                x: self.source(x),
+                window,
+            },
             Op::First { x, rows } => Work::First {
                 x: self.source(*x),
                 rows: rows.clone(),
@@ -123,7 +137,7 @@ impl<'a> Compiler<'a> {
                 row: *row,
             },
             op @ (Op::Activate { .. } | Op::Scale { .. }) => {
-                panic!("a plan does this only right behind a linear layer: {op:?}")
+                panic!("a plan does this only right behind a product: {op:?}")
             }
         };
         self.draft(work, value);
@@ -170,25 +184,15 @@ impl<'a> Compiler<'a> {
 
     /// A linear layer with what follows it and is nobody else's: factors, a sum, an activation.
     fn linear(&mut self, index: usize, x: Value, layer: &Linear) -> (Work, usize) {
-        let (mut value, mut layer) = (index, layer.clone());
-        let (mut activation, mut residual) = (Activation::None, None);
+        let mut layer = layer.clone();
+        let mut value = index;
         while let [user] = self.users[value][..] {
             match &self.network.ops[user] {
-                Op::Scale { factors, .. } if residual.is_none() => scale(&mut layer, factors),
+                Op::Scale { factors, .. } => scale(&mut layer, factors),
                 // The queries come first.
                 Op::Attention { qkv, heads } => {
                     let columns = self.network.shape(*qkv).columns / 3;
                     scale(&mut layer, &query_factors(columns, columns / heads));
-                    break;
-                }
-                Op::Add { x, y } if residual.is_none() && !self.joined[user] => {
-                    let other = if x.index() == value { *y } else { *x };
-                    residual = Some(self.source(other));
-                }
-                Op::Activate { activation: a, .. } => {
-                    activation = *a;
-                    self.joined[user] = true;
-                    value = user;
                     break;
                 }
                 _ => break,
@@ -196,6 +200,7 @@ impl<'a> Compiler<'a> {
             self.joined[user] = true;
             value = user;
         }
+        let (residual, activation, value) = self.followers(value);
         let rows = self.limits.rows.min(TILE_ROWS);
         let work = Work::Linear {
             x: self.source_as(x, self.precision),
@@ -204,6 +209,57 @@ impl<'a> Compiler<'a> {
             residual,
         };
         (work, value)
+    }
+
+    /// A convolution with what follows it and is nobody else's: a sum, an activation.
+    fn convolution(&mut self, index: usize, x: Value, layer: &Convolution) -> (Work, usize) {
+        let (residual, activation, value) = self.followers(index);
+        let x = self.source(x);
+        let work = if layer.is_depthwise {
+            assert!(
+                activation == Activation::Relu6 && residual.is_none(),
+                "a plan limits what a depthwise convolution makes to 0..=6, and adds nothing"
+            );
+            let Window { size, .. } = layer.window;
+            Work::Depthwise {
+                x,
+                filters: DepthwiseFilters::new(self.isa, size, &layer.weights, &layer.bias),
+                window: layer.window,
+            }
+        } else {
+            let Rows::Picture { width, .. } = self.network.shapes[index].rows else {
+                unreachable!("a convolution makes a picture")
+            };
+            Work::Dense {
+                x,
+                dense: Dense::new(self.isa, Canvas::of(self.isa, &x), layer, width),
+                activation,
+                residual,
+            }
+        };
+        (work, value)
+    }
+
+    /// The sum and the activation that follow a value and nobody else reads it before: what is added, the activation,
+    /// and the value that comes out.
+    fn followers(&mut self, mut value: usize) -> (Option<Source>, Activation, usize) {
+        let mut residual = None;
+        while let [user] = self.users[value][..] {
+            match self.network.ops[user] {
+                Op::Add { x, y } if residual.is_none() && !self.joined[user] => {
+                    let other = if x.index() == value { y } else { x };
+                    residual = Some(self.source(other));
+                }
+                Op::Activate { activation, .. } => {
+                    self.joined[user] = true;
+                    return (residual, activation, user);
+                }
+                _ => break,
+            }
+            self.joined[user] = true;
+            value = user;
+        }
+        (residual, Activation::None, value)
     }
 
     /// What kind of attention an operation is: in bf16 if its output is read so, and heads begin at blocks.
@@ -242,10 +298,13 @@ impl<'a> Compiler<'a> {
 
     fn source_as(&self, value: Value, precision: Precision) -> Source {
         let shape = self.network.shape(value);
+        let op = &self.network.ops[value.index()];
         Source {
             slot: key(value.index(), precision),
             rows: shape.rows,
             columns: shape.columns,
+            edge: self.edges[value.index()],
+            is_interleaved: matches!(op, Op::Picture { .. }),
         }
     }
 
@@ -259,9 +318,15 @@ impl<'a> Compiler<'a> {
                 last_use[source.slot] = place;
             }
         }
+        let groups = groups(&drafts, &self.edges, self.isa, self.network);
+        // All of a group's stages take turns, so what one of them reads is needed until the last is done.
+        for used in &mut last_use {
+            let group = groups.iter().find(|group| group.stages.contains(used));
+            *used = group.map_or(*used, |group| group.stages.end - 1);
+        }
         let more = |rows| match rows {
             Rows::Each { more } => more,
-            Rows::One => 0,
+            Rows::One | Rows::Picture { .. } => 0,
         };
         let more = self.network.shapes.iter().map(|s| more(s.rows)).max();
         let more = more.unwrap_or(0);
@@ -273,6 +338,15 @@ impl<'a> Compiler<'a> {
             let rows = match shape.rows {
                 Rows::Each { more } => self.limits.rows + more * self.limits.sequences,
                 Rows::One => self.limits.sequences,
+                Rows::Picture { .. } => 0,
+            };
+            let edge = self.edges[draft.value];
+            let is_interleaved = matches!(draft.work, Work::Picture);
+            let picture = match shape.rows {
+                Rows::Picture { .. } => {
+                    Canvas::new(self.isa, shape.rows, shape.columns, edge, is_interleaved).floats()
+                }
+                _ => 0,
             };
             let mut take = |precision: Precision| {
                 let slot = free.pop().unwrap_or_else(|| {
@@ -282,17 +356,26 @@ impl<'a> Compiler<'a> {
                 let blocks = self.isa.blocks(shape.columns);
                 let blocks = blocks.div_ceil(precision.columns_per_word());
                 // A pitch has one row more where the rows are even.
-                slots[slot] = slots[slot].max(blocks * self.isa.lanes() * (rows + 1));
+                let floats = match picture {
+                    0 => blocks * self.isa.lanes() * (rows + 1),
+                    floats => floats,
+                };
+                slots[slot] = slots[slot].max(floats);
                 slot_of[key(draft.value, precision)] = slot;
                 slot
             };
             let to = take(draft.precision);
             let also = draft.also.then(|| take(Precision::Bf16));
             for source in draft.work.sources() {
-                let key = source.slot;
-                source.slot = slot_of[key];
-                if last_use[key] == place && !free.contains(&source.slot) {
-                    free.push(source.slot);
+                source.slot = slot_of[source.slot];
+            }
+            for (slot, _) in slot_of
+                .iter()
+                .zip(&last_use)
+                .filter(|(_, used)| **used == place)
+            {
+                if *slot != usize::MAX && !free.contains(slot) {
+                    free.push(*slot);
                 }
             }
             stages.push(Stage {
@@ -302,12 +385,14 @@ impl<'a> Compiler<'a> {
                 precision: draft.precision,
                 rows: shape.rows,
                 columns: shape.columns,
+                edge,
             });
         }
         Program {
             isa: self.isa,
             limits: self.limits,
             stages,
+            groups,
             slots,
             attentions: self.attentions,
             more,
@@ -319,10 +404,14 @@ impl Work {
     /// What it reads.
     fn sources(&mut self) -> impl Iterator<Item = &mut Source> {
         let (first, second) = match self {
-            Self::Words { .. } | Self::Rows | Self::Patches { .. } => (None, None),
-            Self::Linear { x, residual, .. } => (Some(x), residual.as_mut()),
+            Self::Words { .. } | Self::Rows | Self::Patches { .. } | Self::Picture => (None, None),
+            Self::Linear { x, residual, .. } | Self::Dense { x, residual, .. } => {
+                (Some(x), residual.as_mut())
+            }
             Self::Add { x, y } => (Some(x), Some(y)),
             Self::Attention { qkv: x, .. }
+            | Self::Depthwise { x, .. }
+            | Self::MaxPool { x, .. }
             | Self::First { x, .. }
             | Self::Positions { x, .. }
             | Self::LayerNorm { x, .. }
@@ -331,6 +420,29 @@ impl Work {
             | Self::Take { x, .. } => (Some(x), None),
         };
         first.into_iter().chain(second)
+    }
+}
+
+impl Work {
+    /// As [`sources`](Self::sources), their slots or keys.
+    fn reads(&self) -> impl Iterator<Item = usize> {
+        let (first, second) = match self {
+            Self::Words { .. } | Self::Rows | Self::Patches { .. } | Self::Picture => (None, None),
+            Self::Linear { x, residual, .. } | Self::Dense { x, residual, .. } => {
+                (Some(x), residual.as_ref())
+            }
+            Self::Add { x, y } => (Some(x), Some(y)),
+            Self::Attention { qkv: x, .. }
+            | Self::Depthwise { x, .. }
+            | Self::MaxPool { x, .. }
+            | Self::First { x, .. }
+            | Self::Positions { x, .. }
+            | Self::LayerNorm { x, .. }
+            | Self::Round { x }
+            | Self::Mean { x }
+            | Self::Take { x, .. } => (Some(x), None),
+        };
+        first.into_iter().chain(second).map(|source| source.slot)
     }
 }
 
@@ -358,4 +470,93 @@ fn scale(layer: &mut Linear, factors: &[f32]) {
 fn query_factors(columns: usize, head_len: usize) -> Vec<f32> {
     let factor = std::f64::consts::LOG2_E / (head_len as f64).sqrt();
     vec![factor as f32; columns]
+}
+
+/// The edge of each picture: as wide as the widest padding of its readers. Pictures that are added have equal edges, so
+/// that they are laid out equally.
+fn edges(network: &Network) -> Vec<usize> {
+    let mut edges = vec![0; network.ops.len()];
+    for op in &network.ops {
+        if let Op::Convolution {
+            x,
+            layer: Convolution { window, .. },
+        }
+        | Op::MaxPool { x, window } = op
+        {
+            let edge = &mut edges[x.index()];
+            *edge = window.before.max(window.after).max(*edge);
+        }
+    }
+    // BOUND: every round but the last makes some edge wider, and none is wider than the widest padding.
+    loop {
+        let mut is_settled = true;
+        for (index, op) in network.ops.iter().enumerate() {
+            if !matches!(op, Op::Add { .. } | Op::Activate { .. }) {
+                continue;
+            }
+            let together = || op.inputs().map(Value::index).chain([index]);
+            let widest = together().map(|value| edges[value]).max().unwrap_or(0);
+            for value in together() {
+                is_settled &= edges[value] == widest;
+                edges[value] = widest;
+            }
+        }
+        if is_settled {
+            return edges;
+        }
+    }
+}
+
+/// What a strip and the rows that it is made of may take, in bytes: they stay in the second-level cache of small boards (512
+/// KiB) beside the weights that pass by.
+const STRIP_BYTES_MAX: usize = 384 << 10;
+
+/// Cuts the stages into groups: a product, a depthwise convolution on nothing else and a product on nothing else take
+/// turns; all others are alone.
+fn groups(drafts: &[Draft], edges: &[usize], isa: Isa, network: &Network) -> Vec<Group> {
+    let reads = |place: usize| {
+        let (before, x) = match &drafts[place].work {
+            Work::Depthwise { x, .. } | Work::Dense { x, .. } => (place.checked_sub(1)?, x),
+            _ => return None,
+        };
+        let is_next = x.slot == key(drafts[before].value, Precision::F32);
+        let has_one_user = |value: usize| {
+            let users = drafts.iter().map(|draft| draft.work.reads());
+            users
+                .flatten()
+                .filter(|&slot| slot == key(value, Precision::F32))
+                .count()
+                == 1
+        };
+        (is_next && has_one_user(drafts[before].value)).then_some(before)
+    };
+    let is_depthwise = |place: usize| matches!(drafts[place].work, Work::Depthwise { .. });
+    let is_dense = |place: usize| matches!(drafts[place].work, Work::Dense { .. });
+    let mut groups: Vec<Group> = Vec::new();
+    let mut place = 0;
+    while place < drafts.len() {
+        let mut end = place + 1;
+        if is_dense(place) && end < drafts.len() && is_depthwise(end) && reads(end).is_some() {
+            end += 1;
+            if end < drafts.len() && is_dense(end) && reads(end).is_some() {
+                end += 1;
+            }
+        }
+        let stages = place..end;
+        assert!(stages.len() <= GROUP_MAX, "a group of {stages:?}");
+        let strip = (stages.len() > 1).then(|| {
+            // Bytes of a row of each but the last.
+            let row = |draft: &Draft| {
+                let shape = network.shapes[draft.value];
+                let edge = edges[draft.value];
+                let canvas = Canvas::new(isa, shape.rows, shape.columns, edge, false);
+                canvas.floats() * size_of::<f32>() / (canvas.height + 2 * edge)
+            };
+            let bytes: usize = drafts[place..end - 1].iter().map(row).sum();
+            (STRIP_BYTES_MAX / bytes).max(1)
+        });
+        groups.push(Group { stages, strip });
+        place = end;
+    }
+    groups
 }

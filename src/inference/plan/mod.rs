@@ -4,6 +4,7 @@
 //! Thread: any, one at a time. Allocates: when it is made or cloned; [`Plan::run`] does not. Blocks: no. Locks: no.
 //! Syscalls: no.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::kernels::Isa;
@@ -11,15 +12,21 @@ use super::kernels::attention::{Attention, Part};
 pub use super::kernels::bf16::Precision;
 use super::kernels::layer_norm;
 use super::kernels::memory::Aligned;
-use super::kernels::pack::Packed;
+use super::kernels::pack::{DepthwiseFilters, Packed};
 use super::kernels::pointwise::{self, Activation, Output, Runs, Step};
-use super::network::{Network, Rows, Weights};
+use super::network::{Network, Rows, Weights, Window};
 
 mod blocked;
 
 mod compile;
 
+mod pictures;
+
 use blocked::{add_rows, copy_rows, from_rows, to_rows};
+use pictures::{Canvas, Dense};
+
+/// Stages of a group at most: a product, a depthwise convolution, a product.
+const GROUP_MAX: usize = 3;
 
 /// What goes into a network.
 #[derive(Clone, Copy, Debug)]
@@ -51,11 +58,21 @@ struct Program {
     isa: Isa,
     limits: Limits,
     stages: Vec<Stage>,
+    /// Neighbouring stages that take turns.
+    groups: Vec<Group>,
     /// Floats of each slot.
     slots: Vec<usize>,
     attentions: Vec<Heads>,
     /// Rows that a sequence has at most beyond those of its input.
     more: usize,
+}
+
+/// Stages that run one after the other, each on some rows at a time where the next needs them: so what goes from one to the
+/// next is still near.
+struct Group {
+    stages: Range<usize>,
+    /// Rows of the last stage's output that are computed in one turn; None: each stage does all at once.
+    strip: Option<usize>,
 }
 
 /// A kind of attention: what of it needs memory of its own.
@@ -84,6 +101,8 @@ struct Stage {
     precision: Precision,
     rows: Rows,
     columns: usize,
+    /// Of a picture: zeros around it.
+    edge: usize,
 }
 
 enum Work {
@@ -94,6 +113,23 @@ enum Work {
     Patches {
         side: usize,
         patch: usize,
+    },
+    Picture,
+    Dense {
+        x: Source,
+        dense: Dense,
+        activation: Activation,
+        residual: Option<Source>,
+    },
+    /// With a limit to 0..=6 behind it.
+    Depthwise {
+        x: Source,
+        filters: DepthwiseFilters,
+        window: Window,
+    },
+    MaxPool {
+        x: Source,
+        window: Window,
     },
     First {
         x: Source,
@@ -141,11 +177,15 @@ struct Source {
     slot: usize,
     rows: Rows,
     columns: usize,
+    /// Of a picture: zeros around it.
+    edge: usize,
+    /// It is the network's input, a picture whose channels are neighbours.
+    is_interleaved: bool,
 }
 
 impl Plan {
-    /// With [`Precision::Bf16`] the factors of all products are rounded to bf16, those of attention included; sums, norms and
-    /// what is added to is f32.
+    /// With [`Precision::Bf16`] the factors of linear layers and of attention are rounded to bf16; sums, norms, what is added,
+    /// and convolutions are f32.
     ///
     /// # Panics
     /// If the network has an operation that no stage does: see [`Network`]'s methods and the compiler's.
@@ -169,22 +209,60 @@ impl Plan {
     pub fn run(&mut self, input: Input<'_>, lengths: &[usize], output: &mut [f32]) {
         self.program.check(input, lengths, output.len());
         let isa = self.program.isa;
-        for stage in &self.program.stages {
-            // Taken out, so that the stage can read the others while it writes this one.
-            let mut to = std::mem::take(&mut self.memory.slots[stage.to]);
-            let mut also = stage
-                .also
-                .map(|slot| std::mem::take(&mut self.memory.slots[slot]));
-            let outputs = (&mut *to, also.as_deref_mut());
-            stage.run(isa, &mut self.memory, input, lengths, outputs);
-            self.memory.slots[stage.to] = to;
-            if let (Some(slot), Some(also)) = (stage.also, also) {
-                self.memory.slots[slot] = also;
+        for group in &self.program.groups {
+            let stages = &self.program.stages[group.stages.clone()];
+            match group.strip {
+                Some(rows) => self.memory.run_strips(isa, stages, rows),
+                None => {
+                    for stage in stages {
+                        self.memory.run(isa, stage, input, lengths);
+                    }
+                }
             }
         }
-        if let Some(last) = self.program.stages.last() {
-            let tensor = Tensor::of(isa, last.rows, last.columns, lengths);
-            to_rows(tensor, &self.memory.slots[last.to], output);
+        let Some(last) = self.program.stages.last() else {
+            return;
+        };
+        let values = &self.memory.slots[last.to];
+        match last.rows {
+            Rows::Picture { .. } => last.canvas(isa).to_rows(values, output),
+            rows => to_rows(Tensor::of(isa, rows, last.columns, lengths), values, output),
+        }
+    }
+}
+
+impl Memory {
+    /// Runs a stage on all of its rows.
+    fn run(&mut self, isa: Isa, stage: &Stage, input: Input<'_>, lengths: &[usize]) {
+        // Taken out, so that the stage can read the others while it writes this one.
+        let mut to = std::mem::take(&mut self.slots[stage.to]);
+        let mut also = stage.also.map(|slot| std::mem::take(&mut self.slots[slot]));
+        let outputs = (&mut *to, also.as_deref_mut());
+        stage.run(isa, self, input, lengths, outputs);
+        self.slots[stage.to] = to;
+        if let (Some(slot), Some(also)) = (stage.also, also) {
+            self.slots[slot] = also;
+        }
+    }
+
+    /// Runs stages on pictures in turns: each time the last makes `strip` rows, and those before it what that needs.
+    fn run_strips(&mut self, isa: Isa, stages: &[Stage], strip: usize) {
+        let Some(last) = stages.last() else { return };
+        let height = last.canvas(isa).height;
+        let mut done = [0; GROUP_MAX];
+        for first in (0..height).step_by(strip) {
+            let mut ends = [0; GROUP_MAX];
+            let mut end = height.min(first + strip);
+            for (stage, at) in stages.iter().zip(&mut ends).rev() {
+                *at = end;
+                end = stage.rows_needed(end);
+            }
+            for ((stage, done), end) in stages.iter().zip(&mut done).zip(ends) {
+                let mut to = std::mem::take(&mut self.slots[stage.to]);
+                stage.run_rows(isa, &self.slots, &mut to, *done..end);
+                self.slots[stage.to] = to;
+                *done = end;
+            }
         }
     }
 }
@@ -218,7 +296,12 @@ impl Program {
                     assert_eq!(lengths, [patches], "a sequence with a row for each patch");
                     assert_eq!(values.len(), side * side * 3, "the picture's size");
                 }
-                (Work::Words { .. } | Work::Rows | Work::Patches { .. }, _) => {
+                (Work::Picture, Input::Picture(values)) => {
+                    assert_eq!(lengths.len(), 1, "one picture");
+                    let pixels = stage.rows.of(0);
+                    assert_eq!(values.len(), pixels * 3, "the picture's size");
+                }
+                (Work::Words { .. } | Work::Rows | Work::Patches { .. } | Work::Picture, _) => {
                     panic!("another kind of input")
                 }
                 (Work::Positions { x, table }, _) => {
@@ -340,8 +423,19 @@ impl Stage {
             (&Work::Patches { side, patch }, Input::Picture(values)) => {
                 blocked::from_picture(tensor, (side, patch), values, to);
             }
+            (Work::Picture, Input::Picture(values)) => {
+                let canvas = self.canvas(isa);
+                canvas.clear_edge(to);
+                canvas.fill(values, to);
+            }
             // Refused by the check.
-            (Work::Words { .. } | Work::Rows | Work::Patches { .. }, _) => {}
+            (Work::Words { .. } | Work::Rows | Work::Patches { .. } | Work::Picture, _) => {}
+            (Work::Dense { .. } | Work::Depthwise { .. } | Work::MaxPool { .. }, _) => {
+                self.run_rows(isa, slots, to, 0..self.canvas(isa).height);
+            }
+            (Work::Mean { x }, _) if matches!(x.rows, Rows::Picture { .. }) => {
+                Canvas::of(isa, x).mean(&slots[x.slot], tensor.pitch(), to);
+            }
             (Work::First { x, rows }, _) => {
                 let more = rows.len() / self.columns;
                 for (from, first, len) in together(x) {

@@ -14,4 +14,5 @@ pub mod slot;
 pub mod units;
 
 pub mod features;
+pub mod inference;
 pub mod rt;

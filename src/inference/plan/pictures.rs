@@ -1,0 +1,355 @@
+//! Pictures in the kernels' layout, and the stages that work on them, some rows at a time.
+//!
+//! A picture stands as `[row][block][pixel][lane]` with an edge of zeros around it. So the window of a pixel is a walk in equal
+//! steps, over the blocks of its first row, then those of the second: dense convolutions of every size are products
+//! that read it in place. And the rows of all channels are neighbours, which is what lets stages take turns strip by strip.
+
+use std::ops::Range;
+
+use super::super::kernels::Isa;
+use super::super::kernels::depthwise::{self, Plane};
+use super::super::kernels::memory::Aligned;
+use super::super::kernels::pack::{DepthwiseFilters, Packed, Walk};
+use super::super::kernels::pointwise::{
+    self, Activation, Input, Output, Precision, Runs, STEM_STEP, Step,
+};
+use super::super::network::{Convolution, Rows, Window};
+use super::{Source, Stage, Work};
+
+/// Rows and columns of the largest filter of a depthwise convolution.
+const DEPTHWISE_MAX: usize = 5;
+
+/// A picture with its edge.
+#[derive(Clone, Copy, Debug)]
+pub struct Canvas {
+    pub height: usize,
+    pub width: usize,
+    /// Rows and columns of zeros on each side.
+    edge: usize,
+    channels: usize,
+    lanes: usize,
+    /// Red, green and blue of a pixel are neighbours: there are no blocks.
+    is_interleaved: bool,
+}
+
+impl Canvas {
+    pub fn new(isa: Isa, rows: Rows, channels: usize, edge: usize, is_interleaved: bool) -> Self {
+        let Rows::Picture { height, width } = rows else {
+            unreachable!("the description checks which values are pictures")
+        };
+        Self {
+            height,
+            width,
+            edge,
+            channels,
+            lanes: isa.lanes(),
+            is_interleaved,
+        }
+    }
+
+    pub fn of(isa: Isa, x: &Source) -> Self {
+        Self::new(isa, x.rows, x.columns, x.edge, x.is_interleaved)
+    }
+
+    fn blocks(self) -> usize {
+        match self.is_interleaved {
+            true => 1,
+            false => self.channels.div_ceil(self.lanes),
+        }
+    }
+
+    /// Floats of a pixel in one block.
+    fn pixel(self) -> usize {
+        match self.is_interleaved {
+            true => self.channels,
+            false => self.lanes,
+        }
+    }
+
+    /// From block to block.
+    fn block_stride(self) -> usize {
+        (self.width + 2 * self.edge) * self.pixel()
+    }
+
+    fn row_stride(self) -> usize {
+        self.blocks() * self.block_stride()
+    }
+
+    pub fn floats(self) -> usize {
+        (self.height + 2 * self.edge) * self.row_stride()
+    }
+
+    /// Where a row begins: its first pixel in the first block.
+    fn start(self, row: usize) -> usize {
+        (row + self.edge) * self.row_stride() + self.edge * self.pixel()
+    }
+
+    /// Where the first window of an output row begins.
+    fn window_start(self, row: usize, window: Window) -> usize {
+        let skip = self.edge - window.before;
+        (row * window.stride + skip) * self.row_stride() + skip * self.pixel()
+    }
+
+    /// Writes the zeros around it.
+    pub fn clear_edge(self, values: &mut [f32]) {
+        if self.edge == 0 {
+            return;
+        }
+        let side = self.edge * self.pixel();
+        let above = self.edge * self.row_stride();
+        let (first, rest) = values[..self.floats()].split_at_mut(above);
+        let (rows, last) = rest.split_at_mut(rest.len() - above);
+        first.fill(0.0);
+        last.fill(0.0);
+        for line in rows.chunks_exact_mut(self.block_stride()) {
+            line[..side].fill(0.0);
+            let end = line.len() - side;
+            line[end..].fill(0.0);
+        }
+    }
+
+    /// Writes an interleaved picture.
+    pub fn fill(self, pixels: &[f32], values: &mut [f32]) {
+        let len = self.width * self.channels;
+        for (row, pixels) in pixels.chunks_exact(len).enumerate() {
+            values[self.start(row)..][..len].copy_from_slice(pixels);
+        }
+    }
+
+    /// The pixels of a row in one block.
+    fn line(self, row: usize, block: usize) -> Range<usize> {
+        let start = self.start(row) + block * self.block_stride();
+        start..start + self.width * self.pixel()
+    }
+
+    /// Writes `[row][column][channel]`.
+    pub fn to_rows(self, values: &[f32], pixels: &mut [f32]) {
+        let rows = pixels.chunks_exact_mut(self.width * self.channels);
+        for (row, pixels) in rows.enumerate() {
+            for block in 0..self.blocks() {
+                let line = &values[self.line(row, block)];
+                let first = block * self.lanes;
+                let count = self.lanes.min(self.channels - first);
+                let pixels = pixels.chunks_exact_mut(self.channels);
+                for (pixel, vector) in pixels.zip(line.chunks_exact(self.lanes)) {
+                    pixel[first..first + count].copy_from_slice(&vector[..count]);
+                }
+            }
+        }
+    }
+
+    /// The mean of each channel over all pixels, as vectors `pitch` floats apart.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a picture has less than 2^24 pixels"
+    )]
+    pub fn mean(self, values: &[f32], pitch: usize, means: &mut [f32]) {
+        let pixels = (self.height * self.width) as f32;
+        for block in 0..self.blocks() {
+            let mean = &mut means[block * pitch..][..self.lanes];
+            mean.fill(0.0);
+            for row in 0..self.height {
+                for vector in values[self.line(row, block)].chunks_exact(self.lanes) {
+                    for (sum, v) in mean.iter_mut().zip(vector) {
+                        *sum += v;
+                    }
+                }
+            }
+            for sum in mean {
+                *sum /= pixels;
+            }
+        }
+    }
+}
+
+/// A dense convolution, packed.
+pub struct Dense {
+    weights: Packed,
+    window: Window,
+    step: Step,
+}
+
+impl Dense {
+    /// # Panics
+    /// If no kernel has the stride.
+    pub fn new(isa: Isa, input: Canvas, layer: &Convolution, width: usize) -> Self {
+        let Window { size, stride, .. } = layer.window;
+        let step = match (input.is_interleaved, stride) {
+            (true, _) if stride * input.channels == STEM_STEP => Step::Picture,
+            (false, 1) => Step::Block,
+            (false, 2) => Step::Second,
+            _ => panic!(
+                "no kernel for a stride of {stride} on {} channels",
+                input.channels
+            ),
+        };
+        let length = size * input.pixel();
+        let walk = Walk::window(size * input.blocks(), length);
+        // From [output][channel][row][column] to [output][row][block][column][lane], filled up with zeros.
+        let (outputs, plane) = (layer.bias.len(), size * size);
+        let mut weights = vec![0.0; outputs * walk.total()];
+        for (output, filter) in layer
+            .weights
+            .chunks_exact(input.channels * plane)
+            .enumerate()
+        {
+            let to = &mut weights[output * walk.total()..][..walk.total()];
+            for (channel, filter) in filter.chunks_exact(plane).enumerate() {
+                let (block, lane) = (channel / input.pixel(), channel % input.pixel());
+                for (tap, &w) in filter.iter().enumerate() {
+                    let (y, x) = (tap / size, tap % size);
+                    let segment = y * input.blocks() + block;
+                    to[segment * length + x * input.pixel() + lane] = w;
+                }
+            }
+        }
+        Self {
+            weights: Packed::new(isa, walk, &weights, &layer.bias, width),
+            window: layer.window,
+            step,
+        }
+    }
+}
+
+/// What a strip of a stage reads and writes.
+struct Strip<'a> {
+    input: (Canvas, &'a [f32]),
+    output: (Canvas, &'a mut [f32]),
+    rows: Range<usize>,
+}
+
+impl Stage {
+    /// The rows of its input, from 0 on, that its output rows up to `end` need.
+    pub fn rows_needed(&self, end: usize) -> usize {
+        let (x, window) = match &self.work {
+            Work::Dense { x, dense, .. } => (x, dense.window),
+            Work::Depthwise { x, window, .. } => (x, *window),
+            _ => return end,
+        };
+        let Rows::Picture { height, .. } = x.rows else {
+            return end;
+        };
+        let reach = (end.max(1) - 1) * window.stride + window.size;
+        reach.saturating_sub(window.before).min(height)
+    }
+
+    /// Computes some rows of a picture. The edge is written with the first.
+    pub fn run_rows(&self, isa: Isa, slots: &[Aligned], to: &mut [f32], rows: Range<usize>) {
+        let canvas = self.canvas(isa);
+        if rows.start == 0 {
+            canvas.clear_edge(to);
+        }
+        let strip = |x: &Source| Strip {
+            input: (Canvas::of(isa, x), &slots[x.slot]),
+            output: (canvas, to),
+            rows,
+        };
+        match &self.work {
+            Work::Dense {
+                x,
+                dense,
+                activation,
+                residual,
+            } => dense.run(strip(x), *activation, residual.map(|y| &*slots[y.slot])),
+            Work::Depthwise { x, filters, window } => strip(x).depthwise(filters, *window),
+            Work::MaxPool { x, window } => strip(x).max_pool(*window),
+            _ => {}
+        }
+    }
+
+    pub fn canvas(&self, isa: Isa) -> Canvas {
+        let is_interleaved = matches!(self.work, Work::Picture);
+        Canvas::new(isa, self.rows, self.columns, self.edge, is_interleaved)
+    }
+}
+
+impl Dense {
+    fn run(&self, strip: Strip<'_>, activation: Activation, residual: Option<&[f32]>) {
+        let Strip {
+            input: (input, values),
+            output: (output, to),
+            rows,
+        } = strip;
+        pointwise::run(
+            &self.weights,
+            self.weights.panels(),
+            activation,
+            Runs {
+                count: rows.len(),
+                width: output.width,
+            },
+            Input {
+                values,
+                start: input.window_start(rows.start, self.window),
+                step: self.step,
+                segment_stride: input.block_stride(),
+                run_stride: self.window.stride * input.row_stride(),
+            },
+            &mut Output {
+                values: to,
+                precision: Precision::F32,
+                start: output.start(rows.start),
+                pixel_stride: output.lanes,
+                block_stride: output.block_stride(),
+                run_stride: output.row_stride(),
+                residual,
+            },
+        );
+    }
+}
+
+impl Strip<'_> {
+    fn depthwise(self, filters: &DepthwiseFilters, window: Window) {
+        let (input, values) = self.input;
+        let (output, to) = self.output;
+        let size = filters.size();
+        let mut rows = [0; DEPTHWISE_MAX];
+        for row in self.rows {
+            for block in 0..output.blocks() {
+                let start = input.window_start(row, window) + block * input.block_stride();
+                for (i, at) in rows[..size].iter_mut().enumerate() {
+                    *at = start + i * input.row_stride();
+                }
+                let plane = Plane {
+                    values,
+                    rows: &rows[..size],
+                    row_floats: ((output.width - 1) * window.stride + size) * input.lanes,
+                    stride: window.stride,
+                };
+                let to = &mut to[output.line(row, block)];
+                depthwise::run(filters, block, plane, 1, output.width, to);
+            }
+        }
+    }
+
+    fn max_pool(self, window: Window) {
+        let (input, values) = self.input;
+        let (output, to) = self.output;
+        let lanes = output.lanes;
+        // Windows are cut at the picture's edge, whose zeros are no values.
+        let inside = |first: usize, pixels: usize| {
+            let first = first * window.stride;
+            let end = (first + window.size).saturating_sub(window.before);
+            first.saturating_sub(window.before)..end.min(pixels)
+        };
+        for row in self.rows {
+            for block in 0..output.blocks() {
+                let pixels = &mut to[output.line(row, block)];
+                for (x, largest) in pixels.chunks_exact_mut(lanes).enumerate() {
+                    largest.fill(f32::NEG_INFINITY);
+                    for y in inside(row, input.height) {
+                        let columns = inside(x, input.width);
+                        let line = &values[input.line(y, block)];
+                        let line = &line[columns.start * lanes..columns.end * lanes];
+                        for vector in line.chunks_exact(lanes) {
+                            for (most, &v) in largest.iter_mut().zip(vector) {
+                                // A NaN stays one.
+                                *most = if v > *most || v.is_nan() { v } else { *most };
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
