@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::error::{Fault, Kind};
 use crate::estimate::closed::{Periodic, ceil_div};
 use crate::estimate::figure::{Value, count_f64, spell_time};
+use crate::link::policy::{LinkPolicy, WhenFull};
 use crate::rt::plan::Layout;
 use crate::units::{Hertz, Nanos};
 
@@ -27,6 +28,8 @@ pub struct Way {
     pub workers: u16,
     /// Which stages share a thread; not `Auto`.
     pub layout: Layout,
+    /// From capture to features, where they do not share one.
+    pub frames: LinkPolicy,
     /// Between beats of the action clock.
     pub beat: Nanos,
     /// From the camera's stamp to the first action of a frame.
@@ -156,6 +159,7 @@ fn frames(way: &Way, check: &mut Check) -> bool {
     let Some(period) = way.period else {
         return false;
     };
+    let period = period * i64::from(way.frames.one_of);
     let name = match way.layout {
         Layout::Together | Layout::Auto => "capture + features + fusion",
         Layout::CaptureApart => "features + fusion",
@@ -178,11 +182,25 @@ fn frames(way: &Way, check: &mut Check) -> bool {
     overloaded
 }
 
-/// What a frame waits for before its work begins. The source and the link have the newest, so that a frame is taken or
-/// gives way within a period.
+/// What a frame waits for before its work begins, where there is too much: as long as the link lets it.
 fn waits(way: &Way, overloaded: bool) -> Option<(&'static str, Nanos)> {
-    let period = way.period.filter(|_| overloaded)?;
-    Some(("until it is taken or gives way to the next", period))
+    let period = way.period.filter(|_| overloaded)? * i64::from(way.frames.one_of);
+    let room = i64::try_from(way.frames.room).unwrap_or(i64::MAX);
+    Some(match way.frames.when_full {
+        // Where the stages share a thread the source has the newest.
+        _ if matches!(way.layout, Layout::Together | Layout::Auto) => {
+            ("until it is taken or gives way to the next", period)
+        }
+        WhenFull::NewestOnly => ("until it is taken or gives way to the next", period),
+        WhenFull::DropOldest => (
+            "until it is taken or as many newer ones have come as there is room for",
+            period * room,
+        ),
+        WhenFull::DropNewest | WhenFull::Block => (
+            "until those that wait before it are done",
+            Nanos(way.work.0.saturating_mul(room) / i64::from(way.workers)),
+        ),
+    })
 }
 
 /// Readings come while fusion sleeps or its thread has the encoder.

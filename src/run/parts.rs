@@ -21,6 +21,7 @@ use crate::fusion::align::AlignConfig;
 use crate::language::Heard;
 use crate::lens::Lens;
 use crate::link::EveryReader;
+use crate::link::policy::LinkPolicy;
 use crate::models;
 use crate::pipeline::Parts;
 use crate::policy::gaze::Gaze;
@@ -242,6 +243,10 @@ impl Opened {
             work: self.work,
             workers: u16::try_from(config.encoder.workers.get()).unwrap_or(u16::MAX),
             layout: plan.layout,
+            frames: self
+                .parts
+                .as_ref()
+                .map_or(LinkPolicy::NEWEST, |parts| parts.links.frames),
             beat: config.action.rate.period(),
             goal: config.goals.camera_to_action,
             frame_bytes: source.map_or(0, |source| source.format().frame_bytes() as u64),

@@ -2,6 +2,7 @@
 
 use reflexarc::config::Config;
 use reflexarc::estimate::way::{Check, SensorLoad, Way, WindowLoad, check};
+use reflexarc::link::policy::{LinkPolicy, WhenFull};
 use reflexarc::rt::plan::Layout;
 use reflexarc::stream::configured::load::{Rates, measure};
 use reflexarc::units::{Hertz, Nanos};
@@ -15,6 +16,7 @@ fn way(work: Nanos) -> Way {
         work,
         workers: 1,
         layout: Layout::CaptureApart,
+        frames: LinkPolicy::NEWEST,
         beat: MS(10),
         goal: MS(100),
         frame_bytes: 1920 * 1080 * 2,
@@ -47,6 +49,33 @@ fn an_encoder_that_cannot_keep_up_is_named_with_the_sum() {
     );
     let age = MS(41) + MS(10) + Nanos(33_333_333);
     assert_eq!(check.age_sum(), age, "a frame waits for less than a period");
+}
+
+#[test]
+fn how_old_a_frame_gets_under_overload_follows_from_its_link() {
+    let waits = |when_full, room, one_of, workers| {
+        let frames = LinkPolicy {
+            when_full,
+            room,
+            one_of,
+            expire: None,
+        };
+        let way = Way {
+            frames,
+            workers,
+            ..way(MS(100))
+        };
+        check(&way).age_sum() - MS(110)
+    };
+    let period = Nanos(33_333_333);
+    assert_eq!(waits(WhenFull::NewestOnly, 1, 1, 1), period);
+    assert_eq!(waits(WhenFull::DropOldest, 4, 1, 1), period * 4);
+    assert_eq!(waits(WhenFull::DropNewest, 4, 1, 1), MS(400));
+    assert_eq!(waits(WhenFull::Block, 4, 1, 2), MS(200));
+    assert_eq!(waits(WhenFull::NewestOnly, 1, 2, 1), period * 2);
+    // What is left is not too much.
+    assert_eq!(waits(WhenFull::DropNewest, 4, 4, 1), Nanos::ZERO);
+    assert_eq!(waits(WhenFull::DropNewest, 4, 1, 4), Nanos::ZERO);
 }
 
 #[test]
