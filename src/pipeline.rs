@@ -14,6 +14,9 @@
 //!
 //! Thread: main, before the first frame. Allocates: everything, here.
 
+// How the parts are joined.
+mod joint;
+
 // From the start of a pipeline to its end.
 mod running;
 
@@ -25,34 +28,31 @@ pub use views::OtherCamera;
 
 use std::sync::OnceLock;
 
+use self::joint::{Joint, Sensing, Viewing};
 use crate::action::player::Player;
 use crate::action::stage::ActionStage;
-use crate::action::{Chunk, Sink, start};
+use crate::action::{Chunk, Sink};
 use crate::capture::Source;
-use crate::capture::stage::{CaptureEnd, CaptureStage, Frame};
+use crate::capture::stage::{CaptureEnd, CaptureStage};
 use crate::error::{Fault, Kind, Result};
 use crate::features::Encoder;
-use crate::features::stage::{Features, FeaturesStage, MAPS_AT_WORK};
-use crate::frame::FrameFormat;
-use crate::fusion::align::{AlignConfig, SensorLane};
+use crate::features::stage::{FeaturesStage, MAPS_AT_WORK};
+use crate::fusion::align::AlignConfig;
 use crate::fusion::home::MapsHome;
-use crate::fusion::sensors::SensorInput;
 use crate::fusion::stage::{CHUNK_COUNT, FusionStage, SideInputs};
-use crate::fusion::views::{ViewLane, Views};
+use crate::fusion::views::Views;
 use crate::language::Instruction;
 use crate::link::policy::{LinkPolicy, WhenFull};
-use crate::link::{self, EveryReader, EveryWriter, LinkCount, NewestWriter};
+use crate::link::{self, NewestWriter};
 use crate::policy::Policy;
-use crate::record::recorder::{Recorder, Tapped};
-use crate::record::tap::{FrameTap, Taps};
-use crate::rt::plan::{Layout, Plan};
+use crate::record::recorder::Recorder;
+use crate::rt::plan::Plan;
 use crate::rt::stop::Stop;
 use crate::rt::sync::Arc;
 use crate::rt::thread::{self, Thread, ThreadSpec};
 use crate::rt::wait::Bell;
 use crate::sensor::{Reading, SensorSource};
-use crate::slot::{Empty, Slot};
-use crate::stage::{self, IDLE_TURN, Inlet, Next, run_from_link, until_stopped};
+use crate::stage::{IDLE_TURN, Next, run_from_link, until_stopped};
 use crate::telemetry::collect::Collector;
 use crate::telemetry::trace::Stage;
 use crate::units::Nanos;
@@ -288,280 +288,6 @@ impl Pipeline {
         })
     }
 }
-
-/// What the parts are joined with, and what is known of the joints so far.
-struct Joint<'a> {
-    plan: &'a Plan,
-    collector: &'a mut Collector,
-    policies: LinkPolicies,
-    workers: usize,
-    links: Vec<NamedLink>,
-    /// For what is read when its reader comes around anyway.
-    silent: Bell,
-}
-
-/// The sensors' side.
-struct Sensing {
-    sensors: Vec<Box<dyn SensorSource>>,
-    writers: Vec<Next<Reading>>,
-    inputs: Vec<SensorInput>,
-    bell: Bell,
-    counts: Vec<SensorCounts>,
-}
-
-/// The other cameras' side.
-struct Viewing {
-    captures: Vec<CaptureStage>,
-    lanes: Vec<ViewLane>,
-    homes: Vec<EveryWriter<Box<Features>>>,
-    /// The first camera's before theirs.
-    cameras: Vec<CameraCounts>,
-}
-
-/// A features stage's own memory.
-struct Station {
-    #[expect(clippy::vec_box, reason = "the boxes are what circulates")]
-    maps: Vec<Box<Features>>,
-    home: EveryReader<Box<Features>>,
-    bell: Bell,
-}
-
-impl<'a> Joint<'a> {
-    fn new(parts: &Parts, plan: &'a Plan, collector: &'a mut Collector) -> Self {
-        let lossless = !parts.source.drops_when_behind();
-        let slots = parts.source.slot_count() as usize;
-        let workers = parts.encoders.len();
-        assert!(
-            workers == 1
-                || (workers > 1 && plan.layout == Layout::Apart && parts.recorder.is_none()),
-            "several workers need threads of their own, and no recorder"
-        );
-        Self {
-            plan,
-            collector,
-            policies: parts.links.suited(lossless, slots),
-            workers,
-            links: Vec::new(),
-            silent: Bell::silent(),
-        }
-    }
-
-    fn name(&mut self, name: &str, kind: &'static str, count: Arc<LinkCount>) {
-        self.links.push(NamedLink {
-            name: name.to_owned(),
-            kind,
-            count,
-        });
-    }
-
-    /// The name of something that each worker has.
-    fn of_worker(&self, what: &str, worker: usize) -> String {
-        match self.workers {
-            1 => what.to_owned(),
-            _ => format!("{what} (worker {worker})"),
-        }
-    }
-
-    /// Starts the sensors and makes their links. The first reading of the first tells where the joints are.
-    fn sensing(
-        &mut self,
-        sensors: Vec<(Box<dyn SensorSource>, AlignConfig)>,
-        player: &mut Player,
-    ) -> Result<Sensing> {
-        let (mut sensors, align): (Vec<_>, Vec<_>) = sensors.into_iter().unzip();
-        sensors.iter_mut().try_for_each(|sensor| sensor.start())?;
-        let waits = align.iter().any(|align| align.wait > Nanos::ZERO);
-        let bell = if waits { Bell::new() } else { Bell::silent() };
-        let (mut writers, mut inputs, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, (sensor, align)) in sensors.iter().zip(&align).enumerate() {
-            let (writer, readings) = stage::link(self.policies.readings, &bell);
-            let title = format!("sensor-{index} -> fusion");
-            self.name(&title, writer.kind(), writer.count());
-            let lane = SensorLane::new(align);
-            counts.push(SensorCounts {
-                intake: sensor.counters(),
-                align: lane.counters(),
-            });
-            writers.push(writer);
-            inputs.push(SensorInput { readings, lane });
-        }
-        let first = start::from_first_reading(player, &mut sensors)?;
-        if let (Some(reading), Some(writer)) = (first, writers.first_mut()) {
-            // An empty link has room.
-            let _ = writer.deliver(reading);
-        }
-        Ok(Sensing {
-            sensors,
-            writers,
-            inputs,
-            bell,
-            counts,
-        })
-    }
-
-    /// The other cameras: capture and features of each on one thread, and a lane in fusion.
-    fn viewing(&mut self, first: &dyn Source, others: Vec<OtherCamera>) -> Viewing {
-        let mut viewing = Viewing {
-            captures: Vec::new(),
-            lanes: Vec::new(),
-            homes: Vec::new(),
-            cameras: vec![CameraCounts::of(first, None)],
-        };
-        for (index, other) in others.into_iter().enumerate() {
-            // The first camera's workers come before.
-            let home = self.workers + index;
-            let view = views::join(other, index + 1, home, self.collector);
-            for (title, kind, count) in view.links {
-                self.name(&format!("camera-{}: {title}", index + 1), kind, count);
-            }
-            viewing.cameras.push(view.counts);
-            viewing.lanes.push(view.lane);
-            viewing.homes.push(view.home);
-            viewing.captures.push(view.stage);
-        }
-        viewing
-    }
-
-    /// The features stages' memory, and the ways home of their maps.
-    fn stations(
-        &mut self,
-        encoders: &[Box<dyn Encoder>],
-        format: &FrameFormat,
-    ) -> (Vec<Station>, Vec<EveryWriter<Box<Features>>>) {
-        let count = self.policies.map_count();
-        // Only where fusion has a thread of its own can no map be left, and only where stale ones are not given back.
-        let blocks = self.policies.features.when_full == WhenFull::Block;
-        let waits = self.plan.layout == Layout::Apart && (blocks || self.workers > 1);
-        let station = |(worker, encoder): (usize, &dyn Encoder)| {
-            let bell = if waits { Bell::new() } else { Bell::silent() };
-            let (home_in, home) = link::every(count, &bell);
-            self.name(
-                &self.of_worker("maps home", worker),
-                "every",
-                home_in.count(),
-            );
-            let number = u8::try_from(worker).expect("workers are few");
-            let map = || Box::new(Features::new(encoder, format, number));
-            let maps = std::iter::repeat_with(map).take(count).collect();
-            (Station { maps, home, bell }, home_in)
-        };
-        let encoders = encoders.iter().map(|encoder| &**encoder);
-        encoders.enumerate().map(station).unzip()
-    }
-
-    fn taps(
-        &mut self,
-        recorder: Option<Recorder>,
-        capture: &Bell,
-    ) -> (
-        Option<Taps>,
-        Option<EveryReader<Slot<Empty>>>,
-        Option<Tapped>,
-    ) {
-        let Some(recorder) = recorder else {
-            return (None, None, None);
-        };
-        let (taps, home, tapped) = recorder.tap(capture);
-        for (link, count) in tapped.links() {
-            self.name(link, "every", count);
-        }
-        (Some(taps), Some(home), Some(tapped))
-    }
-
-    /// The ways to fusion, one for each worker; and fusion itself, unless it is called.
-    fn join_fusion(&mut self, fusion: FusionStage, bell: &Bell) -> (ToFusion, OwnFusion) {
-        let mut policy = self.policies.features;
-        if policy.when_full == WhenFull::Block {
-            // What waits is bounded by the maps that there are: a stage without one waits, and no result finds the link full.
-            policy.room = self.policies.map_count();
-        }
-        if self.plan.layout != Layout::Apart {
-            return (vec![Next::call(Box::new(fusion), policy)], None);
-        }
-        if self.workers == 1 {
-            let (next, inlet) = stage::link(policy, bell);
-            return (vec![next], Some((inlet, fusion)));
-        }
-        let room = self.policies.map_count();
-        let (nexts, inlet) = stage::gather(self.workers, room, policy, bell);
-        (nexts, Some((inlet, fusion)))
-    }
-
-    /// The features stages, one for each worker, and their ways home for slots.
-    fn features(
-        &mut self,
-        encoders: Vec<Box<dyn Encoder>>,
-        stations: Vec<Station>,
-        to_fusion: ToFusion,
-        tap: Option<FrameTap>,
-        slots: usize,
-        capture: &Bell,
-    ) -> (Vec<FeaturesStage>, Vec<EveryReader<Slot<Empty>>>) {
-        let mut tap = tap;
-        let (mut stages, mut homes) = (Vec::new(), Vec::new());
-        let parts = encoders.into_iter().zip(stations).zip(to_fusion);
-        for (worker, ((encoder, station), next)) in parts.enumerate() {
-            let (home_in, home) = link::every(slots, capture);
-            self.name(
-                &self.of_worker("slots home", worker),
-                "every",
-                home_in.count(),
-            );
-            let title = self.of_worker("features -> fusion", worker);
-            self.name(&title, next.kind(), next.count());
-            let probe = self.of_worker("features", worker);
-            let stage = FeaturesStage::new(
-                encoder,
-                station.maps,
-                station.home,
-                station.bell,
-                home_in,
-                next,
-                self.collector.probe(&probe),
-            );
-            let stage = if self.workers > 1 {
-                stage.in_turn()
-            } else {
-                stage
-            };
-            stages.push(stage.with_tap(tap.take()));
-            homes.push(home);
-        }
-        (stages, homes)
-    }
-
-    /// The way from capture; and the features stages with their bells and links, unless there is one that is called.
-    fn join_features(&mut self, mut stages: Vec<FeaturesStage>) -> (Next<Frame>, Workers) {
-        let policy = self.policies.frames;
-        let bells: Vec<Bell> = stages.iter().map(|_| Bell::new()).collect();
-        let (next, inlets) = match stages.len() {
-            1 if self.plan.layout == Layout::Together => {
-                let next = Next::call(Box::new(stages.remove(0)), policy);
-                (next, Vec::new())
-            }
-            1 => {
-                let (next, inlet) = stage::link(policy, &bells[0]);
-                (next, vec![inlet])
-            }
-            _ => stage::deal(policy, &bells),
-        };
-        for (worker, count) in next.counts().into_iter().enumerate() {
-            self.name(
-                &self.of_worker("capture -> features", worker),
-                next.kind(),
-                count,
-            );
-        }
-        let workers = bells.into_iter().zip(inlets).zip(stages);
-        let workers = workers.map(|((bell, inlet), stage)| (bell, inlet, stage));
-        (next, workers.collect())
-    }
-}
-
-type ToFusion = Vec<Next<Box<Features>>>;
-/// Fusion where it has a thread of its own.
-type OwnFusion = Option<(Inlet<Box<Features>>, FusionStage)>;
-type Workers = Vec<(Bell, Inlet<Frame>, FeaturesStage)>;
 
 impl LinkPolicies {
     /// As the source allows, with room for its slots at most.
