@@ -65,7 +65,7 @@ pub type LanguageRun = Box<dyn FnOnce(NewestWriter<Instruction>, &Stop) + Send>;
 pub struct Parts {
     /// The first camera.
     pub source: Box<dyn Source>,
-    /// Of its frames, one for each worker; at least one. Several need the layout [`Layout::Apart`].
+    /// Of its frames, one for each worker; at least one. Several need the layout [`Apart`](crate::rt::plan::Layout::Apart).
     pub encoders: Vec<Box<dyn Encoder>>,
     /// The other cameras, each with what makes features of its frames.
     pub others: Vec<OtherCamera>,

@@ -2,10 +2,10 @@
 //!
 //! All are single-producer single-consumer, bounded and wait-free: a `push` or `pop` takes a bounded
 //! number of steps whatever the other side does. The policy is in the name.
-//! - [`every`]: all items in order; a full link gives the new item back and counts it.
-//! - [`newest`]: the reader gets the newest item; the writer gets the stale one back at once. One item
+//! - [`every`](every()): all items in order; a full link gives the new item back and counts it.
+//! - [`newest`](newest()): the reader gets the newest item; the writer gets the stale one back at once. One item
 //!   at most is in flight, so four camera buffers are enough however slow the reader is.
-//! - [`recent`]: the newest so many in order; a full link gives the oldest back to the writer.
+//! - [`recent`](recent()): the newest so many in order; a full link gives the oldest back to the writer.
 //!
 //! An item is never lost silently: `pushed = popped + stale + expired + in flight` on every link, always
 //! (what a full `every` link refused, and what its writer left out on purpose, was never pushed; it is counted as

@@ -4,7 +4,7 @@
 //! inverse: parts may be summed in any order, and what was added can be taken out again without a trace. Numbers of similar
 //! magnitude, which is what sensors give, are summed in one word of 128 bits whose lowest bit is chosen by the first of
 //! them: room for a mantissa, and for 75 binades of carries and of differences in magnitude. What does not fit there goes to
-//! a number as [wide](super::wide) as all `f64` need.
+//! a number as wide (`super::wide`) as all `f64` need.
 //!
 //! Thread: any. Allocates: no. Blocks: no. Locks: no. Syscalls: none.
 
