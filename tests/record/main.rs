@@ -22,6 +22,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use reflexarc::capture::spec::SourceSpec;
+use reflexarc::policy::{MEMORY_BYTES_MAX, Memory};
 use reflexarc::record::command::{self, ReplayArgs};
 use reflexarc::record::recorded::Recorded;
 use reflexarc::record::replay::Outcomes;
@@ -350,6 +351,19 @@ fn behind_a_picture_that_is_missing_the_replay_is_exact_again() {
         "{}",
         text(&replay)
     );
+}
+
+#[test]
+fn a_policy_that_remembers_more_than_there_is_room_for_does_not_say_a_part_of_it() {
+    let mut memory = Memory::of(&[7; MEMORY_BYTES_MAX - 1]).unwrap();
+    assert!(memory.put(&[8]));
+    assert_eq!(memory.bytes().unwrap().len(), MEMORY_BYTES_MAX);
+    assert!(!memory.put(&[9]));
+    assert_eq!(memory.bytes(), None);
+    assert!(!memory.put(&[]), "once too much, nothing is said any more");
+    assert_eq!(Memory::of(&[0; MEMORY_BYTES_MAX + 1]), None);
+    assert_eq!(Memory::NOTHING.bytes(), Some(&[][..]));
+    assert_eq!(Memory::default().bytes(), None);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use reflexarc::state::clocks::{Away, BootId, ClockMap};
 use reflexarc::state::config::OnChange;
-use reflexarc::state::content::{InForce, State};
+use reflexarc::state::content::{InForce, State, id};
 use reflexarc::state::journal::{Entry, What};
 use reflexarc::state::pair::{NAMES, Pair};
 use reflexarc::state::recovery::{Now, Resumed, hash, recover};
@@ -131,6 +131,49 @@ fn the_journal_is_applied_behind_the_snapshot_and_tells_when_the_run_ended() {
         "{said}"
     );
     assert!(said.contains("3.08 s of input are lost"), "{said}");
+}
+
+#[test]
+fn windows_go_on_in_the_same_boot_and_graph_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = state(3, 7);
+    keep(dir.path(), &before);
+    let (resumed, said) = begun(dir.path(), &now(later()));
+    assert_eq!(resumed.state.windows, before.windows);
+    assert!(!said.contains("cold"), "{said}");
+
+    let rebooted = ClockMap {
+        boot: BootId([8; 16]),
+        mono: MonoTime(2_000_000_000),
+        ..later()
+    };
+    let (resumed, said) = begun(dir.path(), &now(rebooted));
+    assert!(resumed.state.windows.is_empty());
+    assert!(
+        said.contains("streams begin cold: the machine was started anew"),
+        "{said}"
+    );
+
+    let changed = Now {
+        graph: 6,
+        ..now(later())
+    };
+    let (resumed, said) = begun(dir.path(), &changed);
+    assert!(resumed.state.windows.is_empty());
+    assert!(said.contains("cold start"), "{said}");
+
+    // As a later version might keep them.
+    let mut snapshot = before.snapshot(5, 13);
+    for section in &mut snapshot.sections {
+        if section.id == id::WINDOWS {
+            section.version += 1;
+        }
+    }
+    Pair::new(dir.path(), Some(0)).write(&snapshot).unwrap();
+    let (resumed, said) = begun(dir.path(), &now(later()));
+    assert!(resumed.state.windows.is_empty());
+    assert!(said.contains("another version of this program"), "{said}");
+    assert_eq!(resumed.first_number(LEASE), 61_000);
 }
 
 #[test]

@@ -339,6 +339,7 @@ fn a_snapshot_of_a_second_of_readings_is_small() {
         for statistic in STATISTICS {
             let text = format!("{SPEED}aggregate = {statistic:?}\nwindow = {{ {kind} }}\n");
             let kept = kept_of(&text);
+            eprintln!("{kind}, {statistic}: {} bytes", kept.len());
             assert!(
                 kept.len() < 4_000 + most,
                 "{kind} {statistic}: {}",
