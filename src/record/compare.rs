@@ -88,6 +88,11 @@ impl fmt::Display for Compared {
         let hash = &self.hash()[..16];
         match (self.different, self.near) {
             (0, 0) => write!(f, "{name}: {count}, all identical, sha256 {hash}"),
+            (0, near) if self.greatest == 0.0 => write!(
+                f,
+                "{name}: {count}, {near} of them but for the roundings that the policy remembers, sha256 {hash}, recorded {}",
+                &self.recorded_hash()[..16]
+            ),
             (0, near) => write!(
                 f,
                 "{name}: {count}, {near} of them only within the tolerance, at most {:.1e} apart, sha256 {hash}, recorded {}",
