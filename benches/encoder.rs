@@ -1,5 +1,5 @@
-//! How long does one forward of the vision encoder and of the text encoder take, how much faster is that than candle, and
-//! how far from what the core can do at most?
+//! How long does one forward of the vision encoder take, how much faster is that than candle, and how far from what
+//! the core can do at most?
 
 mod support;
 
@@ -11,9 +11,6 @@ use reflexarc::features::efficientnet_lite0::{
     Backend, Classifier, EfficientNetLite0, INPUT_LEN, SHAPE, pool, spec,
 };
 use reflexarc::inference::kernels::Isa;
-use reflexarc::inference::plan::{Input, Precision};
-use reflexarc::inference::reference::Reference;
-use reflexarc::language::{self, MiniLm, minilm};
 use reflexarc::models::{self, Group};
 use support::{Bench, Peer, Summary, peak};
 
@@ -23,7 +20,7 @@ const ERROR_MAX: f32 = 1e-4;
 fn main() {
     let mut bench = Bench::start(
         "encoder",
-        "How long does one forward of EfficientNet-Lite0 and of MiniLM take on one core?",
+        "How long does one forward of EfficientNet-Lite0 take on one core?",
     );
     let weights = weights();
     let image = image();
@@ -85,59 +82,7 @@ fn main() {
         ],
     );
     classify(&mut bench, &weights, &map.borrow());
-    sentences(&mut bench);
     bench.finish();
-}
-
-/// The text encoder on sentences of 9 and 16 tokens, on every instruction set and on candle.
-fn sentences(bench: &mut Bench) {
-    let folder = models::path(models::TEXT_ENCODER);
-    let network = minilm::network(&folder).unwrap_or_else(|fault| panic!("{fault}"));
-    // This thread's pool is its own: candle does not hop to another.
-    language::keep_candle_on_this_thread();
-    let candle = Reference::new(&network).expect("candle takes the weights");
-    for len in [9_u32, 16] {
-        let tokens: Vec<u32> = (0..len).map(|i| 1000 + 37 * i).collect();
-        let expected = {
-            let pooled = candle.run(Input::Words(&tokens), &[tokens.len()]);
-            let pooled = pooled.expect("candle runs");
-            let length = pooled.iter().map(|v| v * v).sum::<f32>().sqrt();
-            pooled.iter().map(|v| v / length).collect::<Vec<_>>()
-        };
-        let mut encoders: Vec<(Isa, MiniLm)> = Isa::available()
-            .map(|isa| {
-                let encoder = MiniLm::load_for(&folder, isa, Precision::F32);
-                (isa, encoder.unwrap_or_else(|fault| panic!("{fault}")))
-            })
-            .collect();
-        for (isa, encoder) in &mut encoders {
-            let found = encoder.embed(&tokens).expect("the tokens are known");
-            let pairs = found.iter().zip(&expected);
-            let error = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            let name = isa.name();
-            bench.note(
-                &format!("largest difference to candle, {len} tokens, {name}"),
-                error,
-            );
-            assert!(error < ERROR_MAX, "{name} differs by {error}");
-        }
-        let mut peers: Vec<Peer<'_>> = encoders
-            .iter_mut()
-            .map(|(isa, encoder)| {
-                Peer::timed(isa.name(), 1, || {
-                    drop(encoder.embed(&tokens));
-                })
-            })
-            .collect();
-        peers.push(Peer::timed("candle", 1, || {
-            drop(candle.run(Input::Words(&tokens), &[tokens.len()]));
-        }));
-        bench.compare(
-            &format!("MiniLM, a sentence of {len} tokens"),
-            200,
-            &mut peers,
-        );
-    }
 }
 
 /// Every backend gives what candle gives, or the times mean nothing.

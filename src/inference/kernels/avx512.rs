@@ -1,12 +1,13 @@
 //! AVX-512F: 16 lanes, 32 registers.
 
 use std::arch::x86_64::{
-    __m512, __m512bh, _mm256_storeu_si256, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
-    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmpord_ps_mask, _mm512_cvtepi32_epi16,
-    _mm512_div_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_add_epi32,
-    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps,
-    _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
+    __m256bh, __m256i, __m512, __m512bh, _mm256_storeu_si256, _mm512_add_epi32, _mm512_add_ps,
+    _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmpord_ps_mask,
+    _mm512_cvtepi32_epi16, _mm512_cvtneps_pbh, _mm512_div_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_mask_add_epi32, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
+    _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_roundscale_ps, _mm512_scalef_ps,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_srli_epi32,
+    _mm512_storeu_ps, _mm512_sub_ps,
 };
 
 use super::lanes::{Lanes, Product};
@@ -188,6 +189,15 @@ impl Product for ZmmPairs {
         // SAFETY: the set is there because `self` is.
         Zmm(unsafe { _mm512_dpbf16_ps(sum.0, weights.pairs(), self.pairs()) })
     }
+
+    #[inline(always)]
+    unsafe fn store_rounded(sum: Zmm, to: *mut u16) {
+        // SAFETY: the caller says that the set is there and 16 words of 16 bits are writable.
+        unsafe {
+            let words = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(sum.0));
+            _mm256_storeu_si256(to.cast(), words);
+        }
+    }
 }
 
 // At most 28 sums, and the weights of one step (1 to 3 registers), and one pixel's value: at most 31 of 32 registers.
@@ -212,7 +222,6 @@ mod pairs {
     super::super::product! {
         #[target_feature(enable = "avx512f,avx512bf16")]
         words: super::ZmmPairs,
-        finish: super::finish,
         second: BLOCK,
         picture: BLOCK,
         tiles: {

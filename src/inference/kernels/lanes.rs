@@ -87,6 +87,16 @@ pub(super) trait Product: Copy {
 
     /// `sum` plus the product of `self` and `weights`, lane by lane.
     fn add_to(self, weights: Self, sum: Self::Sum) -> Self::Sum;
+
+    /// As [`Lanes::store_bf16`], by what the set has for it.
+    ///
+    /// # Safety
+    /// `to` is valid for writing as many 16-bit words as a sum has lanes (any alignment), and the processor has the set.
+    #[inline(always)]
+    unsafe fn store_rounded(sum: Self::Sum, to: *mut u16) {
+        // SAFETY: the caller's contract is the same.
+        unsafe { sum.store_bf16(to) }
+    }
 }
 
 /// A word is an f32.

@@ -188,13 +188,12 @@ macro_rules! product {
     (
         $(#[$feature:meta])?
         words: $words:ty,
-        finish: $finish:path,
         second: $second:expr,
         picture: $picture:expr,
         tiles: { $( $blocks:literal => $most:literal: [$($pixels:literal)*] ),* $(,)? } $(,)?
     ) => {
         use super::super::lanes::{Lanes, Product};
-        use super::super::pointwise::{self, Job, Tile, TileFn};
+        use super::super::pointwise::{self, Activation, Job, Rounded, Tile, TileFn};
 
         /// One tile. Its contract is that of `pointwise::tile`, and the processor has the set.
         $(#[$feature])?
@@ -220,7 +219,20 @@ macro_rules! product {
                 tile_of::<{ $picture }>,
             ];
             // SAFETY: as above.
-            unsafe { pointwise::all_tiles(job, tiles, $finish) }
+            unsafe { pointwise::all_tiles(job, tiles, finish) }
+        }
+
+        /// Contract: that of `pointwise::finish`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn finish(
+            tile: &Tile,
+            pixels: usize,
+            blocks: usize,
+            activation: Activation,
+            rounded: Option<&Rounded>,
+        ) {
+            // SAFETY: as above.
+            unsafe { pointwise::finish::<$words>(tile, pixels, blocks, activation, rounded) }
         }
     };
 }
@@ -261,7 +273,6 @@ macro_rules! instantiate {
             super::super::product! {
                 $(#[$feature])?
                 words: super::$lanes,
-                finish: super::finish,
                 second: 2 * BLOCK,
                 picture: pointwise::STEM_STEP,
                 tiles: $tiles,
@@ -273,24 +284,10 @@ macro_rules! instantiate {
             super::super::product! {
                 $(#[$feature])?
                 words: super::super::lanes::Pairs<super::$lanes>,
-                finish: super::finish,
                 second: BLOCK,
                 picture: BLOCK,
                 tiles: $tiles,
             }
-        }
-
-        /// Contract: that of `pointwise::finish`, and the processor has the set.
-        $(#[$feature])?
-        unsafe fn finish(
-            tile: &super::pointwise::Tile,
-            pixels: usize,
-            blocks: usize,
-            activation: super::pointwise::Activation,
-            rounded: Option<&super::pointwise::Rounded>,
-        ) {
-            // SAFETY: as above.
-            unsafe { super::pointwise::finish::<$lanes>(tile, pixels, blocks, activation, rounded) }
         }
 
         /// Contract: that of `layer_norm::Job`, and the processor has the set.

@@ -395,9 +395,9 @@ pub(super) unsafe fn tile<
 
 /// # Safety
 /// The contract of [`Tile`] for `pixels` pixels and `blocks` blocks, whose outputs have been written, and that of [`Rounded`]
-/// for the same; the processor has the set of `V`.
+/// for the same; the processor has the set of `P`.
 #[inline(always)]
-pub(super) unsafe fn finish<V: Lanes>(
+pub(super) unsafe fn finish<P: Product>(
     tile: &Tile,
     pixels: usize,
     blocks: usize,
@@ -408,7 +408,7 @@ pub(super) unsafe fn finish<V: Lanes>(
         for pixel in 0..pixels {
             let from = tile.pixels[pixel] + block * tile.block_stride;
             // SAFETY: a vector of a pixel and block of this tile.
-            let sum = unsafe { V::load(tile.output.wrapping_add(from)) };
+            let sum = unsafe { P::Sum::load(tile.output.wrapping_add(from)) };
             let value = match activation.is_in_tile() {
                 true => sum,
                 false => activation.apply(sum),
@@ -421,7 +421,7 @@ pub(super) unsafe fn finish<V: Lanes>(
                     let at = rounded.pixels[pixel] + half / 2 * rounded.block_stride;
                     let words: *mut u16 = rounded.output.wrapping_add(at).cast();
                     // SAFETY: half a vector of words, by the contract of `Rounded`.
-                    unsafe { value.store_bf16(words.wrapping_add(half % 2 * V::N)) };
+                    unsafe { P::store_rounded(value, words.wrapping_add(half % 2 * P::Sum::N)) };
                 }
             }
         }

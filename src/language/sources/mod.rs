@@ -37,7 +37,7 @@ pub struct LanguageConfig {
     /// Default: none.
     pub script: Option<PathBuf>,
     /// What the text encoder multiplies with: `f32`, or `bf16`, which halves the time of an instruction where the processor
-    /// multiplies pairs of bf16 (AVX512-BF16) and costs time elsewhere; the cosine to the embedding in f32 is 0.9999 or more.
+    /// multiplies pairs of bf16 (AVX512-BF16), and is refused elsewhere; the cosine to the embedding in f32 is 0.9999 or more.
     /// Default: f32.
     pub precision: Precision,
 }
