@@ -1,23 +1,25 @@
-//! Kernels of convolutional encoders: convolutions on tensors whose channels lie in blocks of one vector.
+//! Kernels of encoders: products, convolutions, norms and attention on tensors whose columns lie in blocks of one vector.
 //!
 //! Thread: any. Allocates: when weights are packed and buffers are made. Blocks: no. Locks: no. Syscalls: no.
 //!
 //! # Layout
 //! An activation is stored as `[block][pixel][lane]`: channels are cut into blocks of as many as one vector
-//! register holds (16 with AVX-512), and the last block is filled up with zeros. That layout makes every load and
+//! register holds (16 with AVX-512), and the last block is filled up with zeros. (A row of a transformer is a pixel, its
+//! columns are the channels. In bf16 a lane is a word of two neighbouring columns.) That layout makes every load and
 //! store a whole vector, so there are no masks; neighbouring pixels are one vector apart, so a kernel addresses
 //! them with constants instead of a pointer each; and a depthwise convolution walks memory in a straight line.
 //!
 //! # Adding an instruction set
 //! The loops are written once, generic over `lanes::Lanes` (a vector register and what it can do).
 //! A new set is an implementation of that trait and one line of `instantiate!` with the tile shapes that
-//! fit its registers. A new kind of layer is one generic loop and one more entry in `Table`.
+//! fit its registers; an instruction for pairs of bf16 is an implementation of `lanes::Product` beside it. A new kind of layer is one generic loop and one more entry in `Table`.
 //!
 //! # Where `unsafe` is, and what it rests on
 //! 1. *The processor has the instructions.* An [`Isa`] can only be got from [`Isa::available`], which asks the
 //!    processor, and the loops are reached only through an `Isa`.
-//! 2. *Pointers stay inside their slices.* The safe entries ([`pointwise::run`], [`depthwise::run`]) compute the
-//!    last element that the loop will touch, with checked arithmetic, before they enter it.
+//! 2. *Pointers stay inside their slices.* The safe entries ([`pointwise::run`], [`depthwise::run`],
+//!    [`layer_norm::run`], [`softmax::run`]) compute the last element that the loop will touch, with checked
+//!    arithmetic, before they enter it.
 
 pub mod attention;
 
