@@ -13,7 +13,8 @@ use super::super::kernels::layer_norm::Norm;
 use super::super::kernels::pack::{DepthwiseFilters, Packed};
 use super::super::network::{Activation, Convolution, Linear, Network, Op, Rows, Value, Window};
 use super::pictures::{Canvas, Dense};
-use super::{GROUP_MAX, Group, Heads, Limits, Precision, Program, Source, Stage, Work};
+use super::turns::{edges, groups, rooms};
+use super::{Heads, Limits, Precision, Program, Source, Stage, Work};
 
 /// Pixels that a tile can have: how many rows decides between tall and wide tiles, and more than a tile's do not matter.
 const TILE_ROWS: usize = 16;
@@ -29,10 +30,10 @@ impl Program {
 }
 
 /// A stage whose values have no slots yet.
-struct Draft {
+pub(super) struct Draft {
     /// With keys where slots will be.
-    work: Work,
-    value: usize,
+    pub(super) work: Work,
+    pub(super) value: usize,
     /// Of what it makes.
     precision: Precision,
     /// It makes the value as bf16 too.
@@ -40,7 +41,7 @@ struct Draft {
 }
 
 /// A value in one precision.
-fn key(value: usize, precision: Precision) -> usize {
+pub(super) fn key(value: usize, precision: Precision) -> usize {
     2 * value + usize::from(precision == Precision::Bf16)
 }
 
@@ -305,6 +306,7 @@ impl<'a> Compiler<'a> {
             columns: shape.columns,
             edge: self.edges[value.index()],
             is_interleaved: matches!(op, Op::Picture { .. }),
+            room: usize::MAX,
         }
     }
 
@@ -332,6 +334,11 @@ impl<'a> Compiler<'a> {
         let more = more.unwrap_or(0);
         let (mut slots, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
         let mut slot_of = vec![usize::MAX; count];
+        let rooms = rooms(&drafts, &groups);
+        let mut room_of = vec![usize::MAX; count];
+        for (draft, &room) in drafts.iter().zip(&rooms) {
+            room_of[key(draft.value, draft.precision)] = room;
+        }
         let mut stages = Vec::new();
         for (place, mut draft) in drafts.into_iter().enumerate() {
             let shape = self.network.shapes[draft.value];
@@ -344,7 +351,9 @@ impl<'a> Compiler<'a> {
             let is_interleaved = matches!(draft.work, Work::Picture);
             let picture = match shape.rows {
                 Rows::Picture { .. } => {
-                    Canvas::new(self.isa, shape.rows, shape.columns, edge, is_interleaved).floats()
+                    Canvas::new(self.isa, shape.rows, shape.columns, edge, is_interleaved)
+                        .with_room(rooms[place])
+                        .floats()
                 }
                 _ => 0,
             };
@@ -367,6 +376,7 @@ impl<'a> Compiler<'a> {
             let to = take(draft.precision);
             let also = draft.also.then(|| take(Precision::Bf16));
             for source in draft.work.sources() {
+                source.room = room_of[source.slot];
                 source.slot = slot_of[source.slot];
             }
             for (slot, _) in slot_of
@@ -386,6 +396,7 @@ impl<'a> Compiler<'a> {
                 rows: shape.rows,
                 columns: shape.columns,
                 edge,
+                room: rooms[place],
             });
         }
         Program {
@@ -425,7 +436,7 @@ impl Work {
 
 impl Work {
     /// As [`sources`](Self::sources), their slots or keys.
-    fn reads(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn reads(&self) -> impl Iterator<Item = usize> {
         let (first, second) = match self {
             Self::Words { .. } | Self::Rows | Self::Patches { .. } | Self::Picture => (None, None),
             Self::Linear { x, residual, .. } | Self::Dense { x, residual, .. } => {
@@ -470,93 +481,4 @@ fn scale(layer: &mut Linear, factors: &[f32]) {
 fn query_factors(columns: usize, head_len: usize) -> Vec<f32> {
     let factor = std::f64::consts::LOG2_E / (head_len as f64).sqrt();
     vec![factor as f32; columns]
-}
-
-/// The edge of each picture: as wide as the widest padding of its readers. Pictures that are added have equal edges, so
-/// that they are laid out equally.
-fn edges(network: &Network) -> Vec<usize> {
-    let mut edges = vec![0; network.ops.len()];
-    for op in &network.ops {
-        if let Op::Convolution {
-            x,
-            layer: Convolution { window, .. },
-        }
-        | Op::MaxPool { x, window } = op
-        {
-            let edge = &mut edges[x.index()];
-            *edge = window.before.max(window.after).max(*edge);
-        }
-    }
-    // BOUND: every round but the last makes some edge wider, and none is wider than the widest padding.
-    loop {
-        let mut is_settled = true;
-        for (index, op) in network.ops.iter().enumerate() {
-            if !matches!(op, Op::Add { .. } | Op::Activate { .. }) {
-                continue;
-            }
-            let together = || op.inputs().map(Value::index).chain([index]);
-            let widest = together().map(|value| edges[value]).max().unwrap_or(0);
-            for value in together() {
-                is_settled &= edges[value] == widest;
-                edges[value] = widest;
-            }
-        }
-        if is_settled {
-            return edges;
-        }
-    }
-}
-
-/// What a strip and the rows that it is made of may take, in bytes: they stay in the second-level cache of small boards (512
-/// KiB) beside the weights that pass by.
-const STRIP_BYTES_MAX: usize = 384 << 10;
-
-/// Cuts the stages into groups: a product, a depthwise convolution on nothing else and a product on nothing else take
-/// turns; all others are alone.
-fn groups(drafts: &[Draft], edges: &[usize], isa: Isa, network: &Network) -> Vec<Group> {
-    let reads = |place: usize| {
-        let (before, x) = match &drafts[place].work {
-            Work::Depthwise { x, .. } | Work::Dense { x, .. } => (place.checked_sub(1)?, x),
-            _ => return None,
-        };
-        let is_next = x.slot == key(drafts[before].value, Precision::F32);
-        let has_one_user = |value: usize| {
-            let users = drafts.iter().map(|draft| draft.work.reads());
-            users
-                .flatten()
-                .filter(|&slot| slot == key(value, Precision::F32))
-                .count()
-                == 1
-        };
-        (is_next && has_one_user(drafts[before].value)).then_some(before)
-    };
-    let is_depthwise = |place: usize| matches!(drafts[place].work, Work::Depthwise { .. });
-    let is_dense = |place: usize| matches!(drafts[place].work, Work::Dense { .. });
-    let mut groups: Vec<Group> = Vec::new();
-    let mut place = 0;
-    while place < drafts.len() {
-        let mut end = place + 1;
-        if is_dense(place) && end < drafts.len() && is_depthwise(end) && reads(end).is_some() {
-            end += 1;
-            if end < drafts.len() && is_dense(end) && reads(end).is_some() {
-                end += 1;
-            }
-        }
-        let stages = place..end;
-        assert!(stages.len() <= GROUP_MAX, "a group of {stages:?}");
-        let strip = (stages.len() > 1).then(|| {
-            // Bytes of a row of each but the last.
-            let row = |draft: &Draft| {
-                let shape = network.shapes[draft.value];
-                let edge = edges[draft.value];
-                let canvas = Canvas::new(isa, shape.rows, shape.columns, edge, false);
-                canvas.floats() * size_of::<f32>() / (canvas.height + 2 * edge)
-            };
-            let bytes: usize = drafts[place..end - 1].iter().map(row).sum();
-            (STRIP_BYTES_MAX / bytes).max(1)
-        });
-        groups.push(Group { stages, strip });
-        place = end;
-    }
-    groups
 }

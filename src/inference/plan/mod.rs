@@ -22,6 +22,8 @@ mod compile;
 
 mod pictures;
 
+mod turns;
+
 use blocked::{add_rows, copy_rows, from_rows, to_rows};
 use pictures::{Canvas, Dense};
 
@@ -103,6 +105,8 @@ struct Stage {
     columns: usize,
     /// Of a picture: zeros around it.
     edge: usize,
+    /// Of a picture: rows that there is room for, if less than all.
+    room: usize,
 }
 
 enum Work {
@@ -181,6 +185,8 @@ struct Source {
     edge: usize,
     /// It is the network's input, a picture whose channels are neighbours.
     is_interleaved: bool,
+    /// Of a picture: rows that there is room for, if less than all.
+    room: usize,
 }
 
 impl Plan {
@@ -249,6 +255,9 @@ impl Memory {
     fn run_strips(&mut self, isa: Isa, stages: &[Stage], strip: usize) {
         let Some(last) = stages.last() else { return };
         let height = last.canvas(isa).height;
+        for stage in stages {
+            stage.canvas(isa).clear_edge(&mut self.slots[stage.to]);
+        }
         let mut done = [0; GROUP_MAX];
         for first in (0..height).step_by(strip) {
             let mut ends = [0; GROUP_MAX];
@@ -257,11 +266,17 @@ impl Memory {
                 *at = end;
                 end = stage.rows_needed(end);
             }
-            for ((stage, done), end) in stages.iter().zip(&mut done).zip(ends) {
+            for (index, (stage, end)) in stages.iter().zip(ends).enumerate() {
+                let rows = done[index]..end;
+                // Only now, because what stood there was still needed.
+                if let Some((x, window)) = stage.window().filter(|_| index > 0) {
+                    let canvas = Canvas::of(isa, x);
+                    canvas.clear_below(rows.clone(), window, &mut self.slots[x.slot]);
+                }
                 let mut to = std::mem::take(&mut self.slots[stage.to]);
-                stage.run_rows(isa, &self.slots, &mut to, *done..end);
+                stage.run_rows(isa, &self.slots, &mut to, rows);
                 self.slots[stage.to] = to;
-                *done = end;
+                done[index] = end;
             }
         }
     }
@@ -431,7 +446,9 @@ impl Stage {
             // Refused by the check.
             (Work::Words { .. } | Work::Rows | Work::Patches { .. } | Work::Picture, _) => {}
             (Work::Dense { .. } | Work::Depthwise { .. } | Work::MaxPool { .. }, _) => {
-                self.run_rows(isa, slots, to, 0..self.canvas(isa).height);
+                let canvas = self.canvas(isa);
+                canvas.clear_edge(to);
+                self.run_rows(isa, slots, to, 0..canvas.height);
             }
             (Work::Mean { x }, _) if matches!(x.rows, Rows::Picture { .. }) => {
                 Canvas::of(isa, x).mean(&slots[x.slot], tensor.pitch(), to);

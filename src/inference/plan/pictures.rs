@@ -30,9 +30,13 @@ pub struct Canvas {
     lanes: usize,
     /// Red, green and blue of a pixel are neighbours: there are no blocks.
     is_interleaved: bool,
+    /// Rows that there is room for, those of the edge among them. Where it is less than all, a row takes the place of the
+    /// one that came so many before it.
+    room: usize,
 }
 
 impl Canvas {
+    /// One with room for all of its rows.
     pub fn new(isa: Isa, rows: Rows, channels: usize, edge: usize, is_interleaved: bool) -> Self {
         let Rows::Picture { height, width } = rows else {
             unreachable!("the description checks which values are pictures")
@@ -44,11 +48,19 @@ impl Canvas {
             channels,
             lanes: isa.lanes(),
             is_interleaved,
+            room: height + 2 * edge,
+        }
+    }
+
+    pub fn with_room(self, rows: usize) -> Self {
+        Self {
+            room: self.room.min(rows),
+            ..self
         }
     }
 
     pub fn of(isa: Isa, x: &Source) -> Self {
-        Self::new(isa, x.rows, x.columns, x.edge, x.is_interleaved)
+        Self::new(isa, x.rows, x.columns, x.edge, x.is_interleaved).with_room(x.room)
     }
 
     fn blocks(self) -> usize {
@@ -76,36 +88,63 @@ impl Canvas {
     }
 
     pub fn floats(self) -> usize {
-        (self.height + 2 * self.edge) * self.row_stride()
+        self.room * self.row_stride()
     }
 
     /// Where a row begins: its first pixel in the first block.
     fn start(self, row: usize) -> usize {
-        (row + self.edge) * self.row_stride() + self.edge * self.pixel()
+        self.place(row + self.edge) + self.edge * self.pixel()
     }
 
-    /// Where the first window of an output row begins.
-    fn window_start(self, row: usize, window: Window) -> usize {
+    /// Where a row begins, its edge included; rows count from the first of the edge.
+    fn place(self, row: usize) -> usize {
+        row % self.room * self.row_stride()
+    }
+
+    /// Where row `tap` of the first window of an output row begins.
+    fn window_start(self, row: usize, window: Window, tap: usize) -> usize {
         let skip = self.edge - window.before;
-        (row * window.stride + skip) * self.row_stride() + skip * self.pixel()
+        self.place(row * window.stride + skip + tap) + skip * self.pixel()
     }
 
-    /// Writes the zeros around it.
+    /// How many rows that windows at output row `end - 1` and before reach over, those of the edge above among them.
+    fn reach(self, end: usize, window: Window) -> usize {
+        let skip = self.edge - window.before;
+        (end.max(1) - 1) * window.stride + skip + window.size
+    }
+
+    /// Writes the zeros left, right and above, and if there is room for all rows, below.
     pub fn clear_edge(self, values: &mut [f32]) {
         if self.edge == 0 {
             return;
         }
         let side = self.edge * self.pixel();
-        let above = self.edge * self.row_stride();
-        let (first, rest) = values[..self.floats()].split_at_mut(above);
-        let (rows, last) = rest.split_at_mut(rest.len() - above);
-        first.fill(0.0);
-        last.fill(0.0);
-        for line in rows.chunks_exact_mut(self.block_stride()) {
+        for line in values[..self.floats()].chunks_exact_mut(self.block_stride()) {
             line[..side].fill(0.0);
             let end = line.len() - side;
             line[end..].fill(0.0);
         }
+        self.clear_rows(0..self.edge, values);
+        if self.room == self.height + 2 * self.edge {
+            self.clear_rows(self.room - self.edge..self.room, values);
+        }
+    }
+
+    /// Writes zeros to whole rows, which count from the first of the edge.
+    fn clear_rows(self, rows: Range<usize>, values: &mut [f32]) {
+        for row in rows {
+            values[self.place(row)..][..self.row_stride()].fill(0.0);
+        }
+    }
+
+    /// Writes the zeros below that windows reach at output rows `rows`, and did not at those before.
+    pub fn clear_below(self, rows: Range<usize>, window: Window, values: &mut [f32]) {
+        let below = self.edge + self.height;
+        let before = match rows.start {
+            0 => 0,
+            start => self.reach(start, window),
+        };
+        self.clear_rows(before.max(below)..self.reach(rows.end, window), values);
     }
 
     /// Writes an interleaved picture.
@@ -219,12 +258,19 @@ struct Strip<'a> {
 }
 
 impl Stage {
+    /// What it reads, through which window.
+    pub fn window(&self) -> Option<(&Source, Window)> {
+        match &self.work {
+            Work::Dense { x, dense, .. } => Some((x, dense.window)),
+            Work::Depthwise { x, window, .. } => Some((x, *window)),
+            _ => None,
+        }
+    }
+
     /// The rows of its input, from 0 on, that its output rows up to `end` need.
     pub fn rows_needed(&self, end: usize) -> usize {
-        let (x, window) = match &self.work {
-            Work::Dense { x, dense, .. } => (x, dense.window),
-            Work::Depthwise { x, window, .. } => (x, *window),
-            _ => return end,
+        let Some((x, window)) = self.window() else {
+            return end;
         };
         let Rows::Picture { height, .. } = x.rows else {
             return end;
@@ -233,12 +279,9 @@ impl Stage {
         reach.saturating_sub(window.before).min(height)
     }
 
-    /// Computes some rows of a picture. The edge is written with the first.
+    /// Computes some rows of a picture, but not its edge.
     pub fn run_rows(&self, isa: Isa, slots: &[Aligned], to: &mut [f32], rows: Range<usize>) {
         let canvas = self.canvas(isa);
-        if rows.start == 0 {
-            canvas.clear_edge(to);
-        }
         let strip = |x: &Source| Strip {
             input: (Canvas::of(isa, x), &slots[x.slot]),
             output: (canvas, to),
@@ -259,42 +302,54 @@ impl Stage {
 
     pub fn canvas(&self, isa: Isa) -> Canvas {
         let is_interleaved = matches!(self.work, Work::Picture);
-        Canvas::new(isa, self.rows, self.columns, self.edge, is_interleaved)
+        Canvas::new(isa, self.rows, self.columns, self.edge, is_interleaved).with_room(self.room)
     }
 }
 
 impl Dense {
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
     fn run(&self, strip: Strip<'_>, activation: Activation, residual: Option<&[f32]>) {
         let Strip {
             input: (input, values),
             output: (output, to),
             rows,
         } = strip;
-        pointwise::run(
-            &self.weights,
-            self.weights.panels(),
-            activation,
-            Runs {
-                count: rows.len(),
-                width: output.width,
-            },
-            Input {
-                values,
-                start: input.window_start(rows.start, self.window),
-                step: self.step,
-                segment_stride: input.block_stride(),
-                run_stride: self.window.stride * input.row_stride(),
-            },
-            &mut Output {
-                values: to,
-                precision: Precision::F32,
-                start: output.start(rows.start),
-                pixel_stride: output.lanes,
-                block_stride: output.block_stride(),
-                run_stride: output.row_stride(),
-                residual,
-            },
-        );
+        let mut first = rows.start;
+        while first < rows.end {
+            // Up to where the output goes on in the place of earlier rows. (An input with such places is read by windows of
+            // one row, and ends with the strip.)
+            let left = output.room - (first + output.edge) % output.room;
+            let count = left.min(rows.end - first);
+            pointwise::run(
+                &self.weights,
+                self.weights.panels(),
+                activation,
+                Runs {
+                    count,
+                    width: output.width,
+                },
+                Input {
+                    values,
+                    start: input.window_start(first, self.window, 0),
+                    step: self.step,
+                    segment_stride: input.block_stride(),
+                    run_stride: self.window.stride * input.row_stride(),
+                },
+                &mut Output {
+                    values: to,
+                    precision: Precision::F32,
+                    start: output.start(first),
+                    pixel_stride: output.lanes,
+                    block_stride: output.block_stride(),
+                    run_stride: output.row_stride(),
+                    residual,
+                },
+            );
+            first += count;
+        }
     }
 }
 
@@ -306,9 +361,9 @@ impl Strip<'_> {
         let mut rows = [0; DEPTHWISE_MAX];
         for row in self.rows {
             for block in 0..output.blocks() {
-                let start = input.window_start(row, window) + block * input.block_stride();
-                for (i, at) in rows[..size].iter_mut().enumerate() {
-                    *at = start + i * input.row_stride();
+                for (tap, at) in rows[..size].iter_mut().enumerate() {
+                    let start = input.window_start(row, window, tap);
+                    *at = start + block * input.block_stride();
                 }
                 let plane = Plane {
                     values,
