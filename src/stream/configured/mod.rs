@@ -24,6 +24,9 @@ pub mod condition;
 // What a user writes.
 pub mod config;
 
+// What is said.
+mod results;
+
 // At work.
 pub mod running;
 
