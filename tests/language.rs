@@ -610,6 +610,33 @@ fn a_client_that_never_reads_or_never_leaves_hurts_nobody() {
 }
 
 #[test]
+fn several_sources_give_instructions_in_one_run_and_the_newest_is_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let (socket, script) = (
+        dir.path().join("instructions.sock"),
+        dir.path().join("script.txt"),
+    );
+    fs::write(&script, "0s look at the cup\n").unwrap();
+    let config = LanguageConfig {
+        script: Some(script),
+        ..with_socket(&socket)
+    };
+    let (stdin, mut writer) = pipe_as_stdin();
+    let mut running = Running::start(&config, Some("look at the dog"), Some(stdin));
+    // The command line's comes first, then what the script has for the start.
+    assert_eq!(running.instruction(2).text(), "look at the cup");
+    writer.write_all(b"find the motorcycle\n").unwrap();
+    assert_eq!(running.instruction(3).text(), "find the motorcycle");
+    let answers = ask(&socket, b"look at the cat\n");
+    assert_eq!(answers, [r#"ok 4 "look at the cat""#]);
+    assert_eq!(running.instruction(4).text(), "look at the cat");
+    writer.write_all(b"look at the dog\n").unwrap();
+    assert_eq!(running.instruction(5).text(), "look at the dog");
+    let totals = running.finish();
+    assert_eq!((totals.instructions, totals.refused), (5, 0));
+}
+
+#[test]
 fn a_script_gives_its_instructions_in_the_order_of_their_times() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("script.txt");
