@@ -1,4 +1,4 @@
-//! The command line: what was said, as typed. `--help` teaches; `run.rs` and the library do the work.
+//! The command line: what was said, as typed. `--help` teaches; `run` and the library do the work.
 
 // Mistakes in it, explained.
 mod explain;

@@ -639,6 +639,42 @@ fn frames_that_are_left_out_or_too_old_go_home_unread() {
 }
 
 #[test]
+fn a_frame_that_expires_passes_the_turn_of_its_worker() {
+    let run = |expire| {
+        Trial {
+            frames: 120,
+            work: Nanos::from_millis(15),
+            workers: 3,
+            frames_link: LinkPolicy {
+                expire: Some(expire),
+                ..policy(WhenFull::DropNewest, 3)
+            },
+            ..Trial::default()
+        }
+        .run()
+    };
+    // A nanosecond is less than a hand-over takes; in 8 ms some have waited too long and some have not.
+    let all = run(Nanos(1));
+    assert_eq!(all.shown, []);
+    assert_eq!(all.frames(|t| t.expired), all.frames(|t| t.pushed));
+    let some = run(Nanos::from_millis(8));
+    let results = some.pipeline.links.iter();
+    let results = results.filter(|link| link.name.starts_with("features -> fusion"));
+    let overtaken: u64 = results.map(|link| link.count.totals().expired).sum();
+    let worked = some.frames(|t| t.popped);
+    assert!(worked > 0);
+    assert_eq!(
+        some.shown.len() as u64 + overtaken,
+        worked,
+        "every other one came through, or a newer one of another worker overtook it"
+    );
+    assert_eq!(
+        some.frames(|t| t.pushed),
+        worked + some.frames(|t| t.expired)
+    );
+}
+
+#[test]
 fn every_frame_is_shown_with_what_each_other_camera_saw_before_it() {
     let hold = ViewConfig::default();
     let latest = ViewConfig {

@@ -91,7 +91,7 @@ fn harmless(mut config: Config, cores: &[usize], joints: PathBuf) -> Result<Conf
         wait: WaitChoice::Park,
         ..ThreadsConfig::default()
     };
-    config.camera.first.source = CAMERA.parse::<SourceSpec>().map_err(|why| {
+    let camera = CAMERA.parse::<SourceSpec>().map_err(|why| {
         Fault::new(
             Kind::Internal,
             "the camera of the bench cannot be made",
@@ -99,6 +99,15 @@ fn harmless(mut config: Config, cores: &[usize], joints: PathBuf) -> Result<Conf
             "please report this",
         )
     })?;
+    // The robot has its cameras open, all of them.
+    let others = config
+        .camera
+        .others
+        .iter_mut()
+        .map(|other| &mut other.source);
+    for source in others.chain([&mut config.camera.first.source]) {
+        source.clone_from(&camera);
+    }
     config.real_time.strict = false;
     config.real_time.fifo = false;
     config.real_time.lock_memory = false;
@@ -132,7 +141,8 @@ mod tests {
 
     #[test]
     fn nothing_of_a_robots_configuration_is_taken_that_it_could_feel() {
-        let text = "sink = \"udp:127.0.0.1:9\"\n[camera]\nsource = \"v4l2:/dev/video0\"\n[action]\nstart = [0.0, 0.0]\n";
+        let text = "sink = \"udp:127.0.0.1:9\"\n[[camera]]\nsource = \"v4l2:/dev/video0\"\n[[camera]]\nsource = \"v4l2:/dev/video2\"\n\
+                    [action]\nstart = [0.0, 0.0]\n";
         let robot = Config::parse(text, "robot.toml").expect("is right");
         let core = Machine::detect().cores[0];
         let config = harmless(robot, &[core], "joints.csv".into()).expect("is right");
@@ -140,10 +150,9 @@ mod tests {
         assert!(!config.real_time.fifo && !config.real_time.lock_memory);
         let sources: Vec<_> = config.sensor.iter().map(|s| s.source.clone()).collect();
         assert_eq!(sources, [SensorAddress::Csv("joints.csv".into())]);
-        assert_eq!(
-            config.camera.first.source,
-            CAMERA.parse().expect("is right")
-        );
+        let camera: SourceSpec = CAMERA.parse().expect("is right");
+        assert_eq!(config.cameras().count(), 2);
+        assert!(config.cameras().all(|one| one.source == camera));
         assert_eq!(config.threads.cores, Some(vec![core]));
     }
 }

@@ -255,6 +255,11 @@ impl Step<Frame> for FeaturesStage {
 
     fn discard(&mut self, frame: Frame) {
         drop(self.slots_home.push(frame.slot.empty()));
+        if self.always_answers {
+            // Its turn has to be passed, though there is nothing to show for it.
+            let map = self.take_map();
+            self.give_up(map);
+        }
     }
 
     fn idle(&mut self, now: MonoTime) {

@@ -76,6 +76,11 @@ impl<'a> Joint<'a> {
                 || (workers > 1 && plan.layout == Layout::Apart && parts.recorder.is_none()),
             "several workers need threads of their own, and no recorder"
         );
+        assert_eq!(
+            plan.cameras.len(),
+            parts.others.len(),
+            "each other camera needs a thread: see `Plan::scaled`"
+        );
         Self {
             plan,
             collector,
