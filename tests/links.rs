@@ -9,6 +9,9 @@
     clippy::cast_possible_truncation
 )]
 
+#[path = "links/crew.rs"]
+mod crew;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;

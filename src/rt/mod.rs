@@ -9,6 +9,9 @@ pub mod futex;
 // How a thread waits for work: spin, park, or sleep until just before the expected frame.
 pub mod wait;
 
+// Work that a thread shares with partners on other cores.
+pub mod crew;
+
 // Starting threads with class, core and name.
 pub mod thread;
 

@@ -1,4 +1,4 @@
-//! The tests of the kernels alone: those of tests/encoder that need no tensor library.
+//! The tests of the kernels and of plans with partners: those of tests/encoder that need no tensor library.
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -12,6 +12,12 @@ mod kernels;
 
 #[path = "../encoder/layers.rs"]
 mod layers;
+
+#[path = "../encoder/made_up.rs"]
+mod made_up;
+
+#[path = "../encoder/partners.rs"]
+mod partners;
 
 #[path = "../encoder/seeded.rs"]
 mod seeded;

@@ -185,7 +185,7 @@ fn check_pointwise(isa: Isa, case: &Pointwise, random: &mut Seeded, seed: u64) {
                 run_stride: case.input_run,
             },
             &mut Output {
-                values: &mut output,
+                values: (&mut output).into(),
                 precision: Precision::F32,
                 start: case.shift + part[0].first_block * case.block_stride,
                 pixel_stride: case.pixel_stride,
@@ -332,7 +332,7 @@ fn a_slice_that_is_one_value_short_is_refused() {
                         run_stride: case.input_run,
                     },
                     &mut Output {
-                        values: &mut vec![0.0; output],
+                        values: (&mut vec![0.0; output]).into(),
                         precision: Precision::F32,
                         start: case.shift,
                         pixel_stride: case.pixel_stride,
@@ -371,7 +371,7 @@ fn strides_that_do_not_fit_a_machine_word_are_refused() {
                     run_stride: 0,
                 },
                 &mut Output {
-                    values: &mut vec![0.0; 3 * lanes],
+                    values: (&mut vec![0.0; 3 * lanes]).into(),
                     precision: Precision::F32,
                     start: 0,
                     pixel_stride,

@@ -127,7 +127,7 @@ fn a_number_is_rounded_to_the_nearest_bf16_and_from_the_middle_to_the_even_one()
             let mut words = vec![0.0; isa.lanes()];
             let output = layer_norm::Output {
                 f32: None,
-                bf16: Some(&mut words),
+                bf16: Some((&mut words).into()),
             };
             layer_norm::run(&norm, 1, isa.lanes(), &vec![0.0; isa.lanes()], output);
             let found = words[0].to_bits() & 0xffff;
@@ -180,7 +180,7 @@ fn check_product(isa: Isa, seed: u64) {
             run_stride: 0,
         },
         &mut Output {
-            values: &mut output.values,
+            values: (&mut output.values).into(),
             precision,
             start: 0,
             pixel_stride: isa.lanes(),
@@ -249,8 +249,8 @@ fn a_layer_norm_is_what_its_definition_says() {
             let mut output = vec![UNTOUCHED; input.values.len()];
             let mut words = vec![UNTOUCHED; input.values.len()];
             let to = layer_norm::Output {
-                f32: Some(&mut output),
-                bf16: Some(&mut words),
+                f32: Some((&mut output).into()),
+                bf16: Some((&mut words).into()),
             };
             layer_norm::run(&norm, rows, input.pitch, &input.values, to);
             check_rounded(&input, rows, columns, &output, &words);
@@ -311,7 +311,8 @@ fn a_softmax_is_what_its_definition_says() {
             };
             let mut factors = vec![UNTOUCHED; rows + 1];
             softmax::run(isa, shape, &mut values.values, &mut factors, None);
-            softmax::scale(isa, shape, &mut values.values, &factors, None);
+            let scaled = (&mut values.values).into();
+            softmax::scale(isa, shape, scaled, &factors, None);
             assert_eq!(factors[rows], UNTOUCHED, "written outside");
             for (row, before) in before.iter().enumerate() {
                 let sum: f64 = before.iter().map(|v| v.exp2()).sum();
@@ -383,14 +384,14 @@ fn check_attention(isa: Isa, precision: Precision, seed: u64) {
         queries_part,
         poison,
         poison,
-        &mut output.values.clone(),
+        (&mut output.values.clone()).into(),
         output.pitch,
     );
     attention.run(
         queries_part,
         keys_part(first_key, keys, 0),
         keys_part(first_key, keys, columns),
-        &mut output.values,
+        (&mut output.values).into(),
         output.pitch,
     );
     let mut written = 0;
@@ -454,7 +455,7 @@ fn activations(isa: Isa, activation: Activation, values: &[f32]) -> Vec<f32> {
             run_stride: 0,
         },
         &mut Output {
-            values: &mut output,
+            values: (&mut output).into(),
             precision: Precision::F32,
             start: 0,
             pixel_stride: lanes,
@@ -523,9 +524,10 @@ fn a_tensor_that_is_one_value_short_is_refused() {
         };
         let full = vec![0.0; len];
         let run = |input: &[f32], output: usize, words: usize| {
+            let (mut output, mut words) = (vec![0.0; output], vec![0.0; words]);
             let output = layer_norm::Output {
-                f32: Some(&mut vec![0.0; output]),
-                bf16: Some(&mut vec![0.0; words]),
+                f32: Some((&mut output).into()),
+                bf16: Some((&mut words).into()),
             };
             layer_norm::run(&norm, 3, pitch, input, output);
         };
@@ -536,12 +538,13 @@ fn a_tensor_that_is_one_value_short_is_refused() {
         refuses(|| run(&full, len - 1, half));
         refuses(|| run(&full, len, half - 1));
         let run = |values: usize, factors: usize, words: usize| {
-            let rounded = || vec![0.0; words];
-            let (mut a, mut b) = (rounded(), rounded());
+            let (mut a, mut b) = (vec![0.0; words], vec![0.0; words]);
             let rounded = |words| Some(Rounded { words, pitch });
+            let (a, b) = (rounded((&mut a).into()), rounded((&mut b).into()));
             let factors = &mut vec![0.0; factors];
-            softmax::run(isa, shape, &mut vec![0.0; values], factors, rounded(&mut a));
-            softmax::scale(isa, shape, &mut vec![0.0; values], factors, rounded(&mut b));
+            let values = &mut vec![0.0; values];
+            softmax::run(isa, shape, values, factors, a);
+            softmax::scale(isa, shape, values.into(), factors, b);
         };
         run(len, 3, half);
         refuses(|| run(len - 1, 3, half));

@@ -18,7 +18,11 @@ mod kernels;
 
 mod layers;
 
+mod made_up;
+
 mod network;
+
+mod partners;
 
 mod photo;
 

@@ -3,78 +3,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use reflexarc::inference::kernels::Isa;
-use reflexarc::inference::network::{Activation, Linear, Network, Norm, Value, Weights};
+use reflexarc::inference::network::{Activation, Network};
 use reflexarc::inference::plan::{Input, Limits, Plan, Precision};
 use reflexarc::inference::reference::Reference;
 
 use crate::allocations;
+use crate::made_up::{linear, vision, weights};
 use crate::seeded::Seeded;
 
 /// Between two runtimes that add in another order, relative to the largest value.
 const ERROR_MAX: f32 = 1e-4;
-
-fn weights(random: &mut Seeded, len: usize, size: f32) -> Weights {
-    (0..len).map(|_| random.value() * size).collect()
-}
-
-/// Keeps the size of what goes through it.
-fn linear(random: &mut Seeded, inputs: usize, outputs: usize) -> Linear {
-    let size = (3.0 / inputs as f32).sqrt();
-    Linear {
-        weights: weights(random, outputs * inputs, size),
-        bias: weights(random, outputs, 0.1),
-    }
-}
-
-fn norm(random: &mut Seeded, columns: usize) -> Norm {
-    Norm {
-        gain: (0..columns).map(|_| 1.0 + 0.2 * random.value()).collect(),
-        shift: weights(random, columns, 0.1),
-        epsilon: 1e-6,
-    }
-}
-
-/// A block of a vision transformer: norms before, LayerScale behind.
-fn block(net: &mut Network, random: &mut Seeded, x: Value, heads: usize) -> Value {
-    let columns = net.shape(x).columns;
-    let normed = net.layer_norm(x, norm(random, columns));
-    let attended = net.attention(normed, linear(random, columns, 3 * columns), heads);
-    let projected = net.linear(attended, linear(random, columns, columns));
-    let scaled = net.scale(projected, weights(random, columns, 1.0));
-    let x = net.add(x, scaled);
-    let normed = net.layer_norm(x, norm(random, columns));
-    let inner = net.linear(normed, linear(random, columns, 4 * columns));
-    let activation = [Activation::Gelu, Activation::Silu][random.from(0..=1)];
-    let inner = net.activate(inner, activation);
-    let outer = net.linear(inner, linear(random, 4 * columns, columns));
-    let scaled = net.scale(outer, weights(random, columns, 1.0));
-    net.add(scaled, x)
-}
-
-/// A small vision transformer on rows of `inputs` numbers.
-fn vision(
-    random: &mut Seeded,
-    inputs: usize,
-    columns: usize,
-    heads: usize,
-    rows: usize,
-) -> Network {
-    let mut net = Network::default();
-    let patches = net.rows(inputs);
-    let x = net.linear(patches, linear(random, inputs, columns));
-    let x = net.first(x, weights(random, columns, 1.0));
-    let mut x = net.positions(x, weights(random, (rows + 1) * columns, 1.0));
-    for _ in 0..2 {
-        x = block(&mut net, random, x, heads);
-    }
-    let x = net.layer_norm(x, norm(random, columns));
-    match random.from(0..=2) {
-        0 => net.take(x, 0),
-        1 => net.mean(x),
-        _ => x,
-    };
-    net
-}
 
 pub fn assert_equal(found: &[f32], expected: &[f32], case: &str) {
     assert_eq!(found.len(), expected.len(), "{case}");

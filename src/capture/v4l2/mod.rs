@@ -21,7 +21,7 @@
 
 mod arrival;
 mod buffers;
-pub(crate) mod busy;
+mod busy;
 mod camera;
 mod colour;
 mod config;

@@ -91,7 +91,7 @@ impl Fused {
             Runs::one(pixels),
             blocked(input, 0, pixels, lanes),
             &mut Output {
-                values: map,
+                values: map.into(),
                 precision: Precision::F32,
                 start: 0,
                 pixel_stride: spec::HEAD_CHANNELS,
@@ -265,7 +265,7 @@ impl FusedBlock {
             for rows in strips.contiguous(strip.new_rows.clone()) {
                 let slot = rows.start % strips.ring_rows;
                 let mut output = Output {
-                    values: planes,
+                    values: planes.into(),
                     precision: Precision::F32,
                     start: slot * row_floats + before * lanes,
                     pixel_stride: lanes,
@@ -301,7 +301,7 @@ impl FusedBlock {
             Runs::one(pixels),
             blocked(strip, 0, pixels, self.lanes),
             &mut Output {
-                values: output,
+                values: output.into(),
                 precision: Precision::F32,
                 start: rows.start * size * self.lanes,
                 pixel_stride: self.lanes,

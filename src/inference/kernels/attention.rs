@@ -6,7 +6,7 @@
 
 use super::Isa;
 use super::bf16::Precision;
-use super::memory::Aligned;
+use super::memory::{Aligned, SharedMut};
 use super::pack::{Packed, Walk};
 use super::pointwise::{self, Activation, Input, Output, Runs, Step};
 use super::softmax;
@@ -86,6 +86,10 @@ impl Attention {
         }
     }
 
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
     /// For each query and head the weighted values, into the query's row of `output`, whose blocks are `pitch` words apart:
     /// the heads one after the other from column 0 on.
     ///
@@ -99,24 +103,40 @@ impl Attention {
         queries: Part<'_>,
         keys: Part<'_>,
         values: Part<'_>,
-        output: &mut [f32],
+        output: SharedMut<'_>,
+        pitch: usize,
+    ) {
+        for head in 0..self.heads {
+            // SAFETY: the heads come one after the other.
+            let output = unsafe { output.another() };
+            self.head(head, queries, keys, values, output, pitch);
+        }
+    }
+
+    /// As [`run`](Self::run), for one head: its columns of the output.
+    pub fn head(
+        &mut self,
+        head: usize,
+        queries: Part<'_>,
+        keys: Part<'_>,
+        values: Part<'_>,
+        output: SharedMut<'_>,
         pitch: usize,
     ) {
         assert_eq!(keys.rows, values.rows, "a key for each value");
-        for head in 0..self.heads {
-            let column = head * self.head_len;
-            self.pack_keys(keys, column);
-            self.pack_values(values, column);
-            let end = queries.first_row + queries.rows;
-            for first_row in (queries.first_row..end).step_by(STRIP_ROWS) {
-                let rows = STRIP_ROWS.min(end - first_row);
-                let strip = Part {
-                    first_row,
-                    rows,
-                    ..queries
-                };
-                self.strip(strip, column, output, pitch);
-            }
+        assert!(head < self.heads, "no head {head}");
+        let column = head * self.head_len;
+        self.pack_keys(keys, column);
+        self.pack_values(values, column);
+        let end = queries.first_row + queries.rows;
+        for first_row in (queries.first_row..end).step_by(STRIP_ROWS) {
+            let rows = STRIP_ROWS.min(end - first_row);
+            let strip = Part {
+                first_row,
+                rows,
+                ..queries
+            };
+            self.strip(strip, column, &output, pitch);
         }
     }
 
@@ -195,7 +215,7 @@ impl Attention {
     }
 
     /// Some queries of one head.
-    fn strip(&mut self, queries: Part<'_>, column: usize, output: &mut [f32], pitch: usize) {
+    fn strip(&mut self, queries: Part<'_>, column: usize, output: &SharedMut<'_>, pitch: usize) {
         let (isa, lanes, rows) = (self.isa, self.isa.lanes(), queries.rows);
         let first = (queries.first_column + column) / self.block_len() * queries.pitch;
         let near = rows * lanes;
@@ -209,7 +229,7 @@ impl Attention {
                 first + queries.first_row * lanes,
                 queries.pitch,
             ),
-            &mut to(&mut self.scores, 0, near, lanes),
+            &mut to((&mut self.scores).into(), 0, near, lanes),
         );
         let scores = softmax::Shape {
             rows,
@@ -228,26 +248,30 @@ impl Attention {
             Precision::F32 => {
                 softmax::run(isa, scores, &mut self.scores, &mut self.factors, None);
                 let weights = from(&self.scores, 0, near);
-                let sums = &mut to(output, place, pitch, lanes);
+                // SAFETY: of these two the first is gone when the second is used; and the caller has the other.
+                let sums = unsafe { output.another() };
+                let sums = &mut to(sums, place, pitch, lanes);
                 pointwise::run(values, panels, none, runs, weights, sums);
-                let sums = &mut output[place..];
+                // SAFETY: as above.
+                let sums = unsafe { output.another() }.skip(place);
                 softmax::scale(isa, weighted(pitch), sums, &self.factors, None);
             }
             Precision::Bf16 => {
                 let rounded = softmax::Rounded {
-                    words: &mut self.rounded,
+                    words: (&mut self.rounded).into(),
                     pitch: near,
                 };
                 let factors = &mut self.factors;
                 softmax::run(isa, scores, &mut self.scores, factors, Some(rounded));
                 let weights = from(&self.rounded, 0, near);
-                let sums = &mut to(&mut self.unrounded, 0, near, lanes);
+                let sums = &mut to((&mut self.unrounded).into(), 0, near, lanes);
                 pointwise::run(values, panels, none, runs, weights, sums);
                 let rounded = softmax::Rounded {
-                    words: &mut output[place..],
+                    // SAFETY: the only one of this strip.
+                    words: unsafe { output.another() }.skip(place),
                     pitch,
                 };
-                let sums = &mut self.unrounded;
+                let sums = (&mut self.unrounded).into();
                 softmax::scale(isa, weighted(near), sums, &self.factors, Some(rounded));
             }
         }
@@ -266,7 +290,7 @@ fn from(values: &[f32], start: usize, pitch: usize) -> Input<'_> {
 }
 
 /// As [`from`], where f32 go.
-fn to(values: &mut [f32], start: usize, pitch: usize, lanes: usize) -> Output<'_> {
+fn to(values: SharedMut<'_>, start: usize, pitch: usize, lanes: usize) -> Output<'_> {
     Output {
         values,
         precision: Precision::F32,

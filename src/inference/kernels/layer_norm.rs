@@ -3,7 +3,7 @@
 use super::Isa;
 use super::lanes::Lanes;
 use super::last_index;
-use super::memory::Aligned;
+use super::memory::{Aligned, SharedMut};
 
 /// Gain and shift of each column, filled up to whole blocks with zeros.
 #[derive(Debug)]
@@ -55,9 +55,9 @@ fn padded(isa: Isa, values: &[f32]) -> Aligned {
 /// Where the result goes: as f32, as bf16, or as both.
 #[derive(Debug, Default)]
 pub struct Output<'a> {
-    pub f32: Option<&'a mut [f32]>,
+    pub f32: Option<SharedMut<'a>>,
     /// Words of two.
-    pub bf16: Option<&'a mut [f32]>,
+    pub bf16: Option<SharedMut<'a>>,
 }
 
 /// Normalises `rows` rows of a blocked tensor whose blocks are `pitch` words apart, as those of the outputs. What fills up
@@ -89,13 +89,15 @@ pub fn run(norm: &Norm, rows: usize, pitch: usize, input: &[f32], output: Output
         blocks,
         pitch,
         input: input.as_ptr(),
-        f32: output.f32.map_or(std::ptr::null_mut(), <[f32]>::as_mut_ptr),
-        bf16: output
-            .bf16
-            .map_or(std::ptr::null_mut(), <[f32]>::as_mut_ptr),
+        f32: pointer(output.f32),
+        bf16: pointer(output.bf16),
     };
     // SAFETY: the asserts above are the contract of `Job`; an `Isa` proves that the processor has the set.
     unsafe { (norm.isa.0.layer_norm)(&job) }
+}
+
+fn pointer(floats: Option<SharedMut<'_>>) -> *mut f32 {
+    floats.map_or(std::ptr::null_mut(), |mut floats| floats.as_mut_ptr())
 }
 
 /// What [`run`] has checked.

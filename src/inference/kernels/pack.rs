@@ -185,6 +185,11 @@ impl Packed {
         self.precision
     }
 
+    /// Steps for each output, and so multiply-adds of words.
+    pub fn steps(&self) -> usize {
+        self.walk.total()
+    }
+
     pub fn panels(&self) -> &[Panel] {
         &self.panels
     }
@@ -192,6 +197,11 @@ impl Packed {
     /// Output blocks.
     pub fn blocks(&self) -> usize {
         self.panels.last().map_or(0, |last| last.range().end)
+    }
+
+    /// Outputs, those that fill up the last block among them.
+    pub fn outputs(&self) -> usize {
+        self.blocks() * self.isa.lanes()
     }
 }
 

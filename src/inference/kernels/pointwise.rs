@@ -1,10 +1,12 @@
 //! 1x1 convolutions, linear layers, and small dense convolutions whose window can be read in place: a matrix product
 //! whose result is finished (bias, activation, residual) while it is in registers or in the nearest cache.
 
+use super::Isa;
 pub use super::activation::Activation;
 pub use super::bf16::Precision;
 use super::lanes::{Lanes, Product};
 use super::last_index;
+use super::memory::SharedMut;
 use super::pack::{Packed, Panel};
 use super::unrolled;
 
@@ -36,6 +38,17 @@ pub enum Step {
     Picture,
 }
 
+impl Step {
+    /// How many words that is.
+    pub fn words(self, isa: Isa) -> usize {
+        match self {
+            Self::Block => isa.lanes(),
+            Self::Second => 2 * isa.lanes(),
+            Self::Picture => STEM_STEP,
+        }
+    }
+}
+
 /// The input: where its first window begins, and how far apart things are, in words. A word is an f32, or two bf16 if the
 /// weights are bf16.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +66,7 @@ pub struct Input<'a> {
 /// is the output's precision: then a block has twice as many columns, and a residual is not possible.
 #[derive(Debug)]
 pub struct Output<'a> {
-    pub values: &'a mut [f32],
+    pub values: SharedMut<'a>,
     pub precision: Precision,
     pub start: usize,
     pub pixel_stride: usize,
@@ -83,11 +96,7 @@ pub fn run(
         return;
     };
     let (isa, walk) = (weights.isa, weights.walk);
-    let step = match input.step {
-        Step::Block => isa.lanes(),
-        Step::Second => 2 * isa.lanes(),
-        Step::Picture => STEM_STEP,
-    };
+    let step = input.step.words(isa);
     let reads = |segments, length| {
         last_index(
             input.start,
@@ -143,7 +152,8 @@ pub fn run(
         residual: output
             .residual
             .map_or(std::ptr::null(), |r| r[output.start..].as_ptr()),
-        output: output.values[output.start..].as_mut_ptr(),
+        // Inside: the last element that is written comes after it.
+        output: output.values.as_mut_ptr().wrapping_add(output.start),
         precision: output.precision,
         pixel_stride: output.pixel_stride,
         block_stride: output.block_stride,
@@ -235,10 +245,11 @@ pub(super) unsafe fn all_tiles(
 ) {
     let (weights, input, runs) = (job.weights, &job.input, job.runs);
     let lanes = weights.isa.lanes();
-    let (tile_of, step) = match input.step {
-        Step::Block => (block, lanes),
-        Step::Second => (second, 2 * lanes),
-        Step::Picture => (picture, STEM_STEP),
+    let step = input.step.words(weights.isa);
+    let tile_of = match input.step {
+        Step::Block => block,
+        Step::Second => second,
+        Step::Picture => picture,
     };
     let has_gaps = input.run_stride != runs.width * step;
     let (stretches, length) = if has_gaps {

@@ -4,6 +4,7 @@ use super::Isa;
 use super::activation;
 use super::lanes::Lanes;
 use super::last_index;
+use super::memory::SharedMut;
 
 /// A blocked tensor: `rows` rows of `blocks` blocks that are `pitch` floats apart.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +17,7 @@ pub struct Shape {
 /// Where results go as bf16, in words of two.
 #[derive(Debug)]
 pub struct Rounded<'a> {
-    pub words: &'a mut [f32],
+    pub words: SharedMut<'a>,
     /// Words from block to block; a block has twice as many columns as one of f32.
     pub pitch: usize,
 }
@@ -74,7 +75,7 @@ pub fn run(
 pub fn scale(
     isa: Isa,
     shape: Shape,
-    values: &mut [f32],
+    mut values: SharedMut<'_>,
     factors: &[f32],
     rounded: Option<Rounded<'_>>,
 ) {
@@ -96,7 +97,7 @@ pub fn scale(
 
 /// The pointer, or null, and the pitch.
 fn checked(isa: Isa, shape: Shape, rounded: Option<Rounded<'_>>) -> (*mut f32, usize) {
-    let Some(Rounded { words, pitch }) = rounded else {
+    let Some(Rounded { mut words, pitch }) = rounded else {
         return (std::ptr::null_mut(), 0);
     };
     let halves = Shape {

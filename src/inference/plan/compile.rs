@@ -14,7 +14,10 @@ use super::super::kernels::pack::{DepthwiseFilters, Packed};
 use super::super::network::{Activation, Convolution, Linear, Network, Op, Rows, Value, Window};
 use super::pictures::{Canvas, Dense};
 use super::turns::{edges, groups, rooms};
-use super::{Heads, Limits, Precision, Program, Source, Stage, Work};
+use super::{GROUP_MAX, Heads, Limits, Precision, Program, Source, Stage, Work};
+
+/// Where a value is not in a slot.
+const NO_SLOT: usize = usize::MAX;
 
 /// Pixels that a tile can have: how many rows decides between tall and wide tiles, and more than a tile's do not matter.
 const TILE_ROWS: usize = 16;
@@ -333,13 +336,13 @@ impl<'a> Compiler<'a> {
         let more = self.network.shapes.iter().map(|s| more(s.rows)).max();
         let more = more.unwrap_or(0);
         let (mut slots, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
-        let mut slot_of = vec![usize::MAX; count];
+        let mut slot_of = vec![NO_SLOT; count];
         let rooms = rooms(&drafts, &groups);
         let mut room_of = vec![usize::MAX; count];
         for (draft, &room) in drafts.iter().zip(&rooms) {
             room_of[key(draft.value, draft.precision)] = room;
         }
-        let mut stages = Vec::new();
+        let (mut stages, mut inner) = (Vec::new(), [0; GROUP_MAX - 1]);
         for (place, mut draft) in drafts.into_iter().enumerate() {
             let shape = self.network.shapes[draft.value];
             let rows = match shape.rows {
@@ -373,7 +376,16 @@ impl<'a> Compiler<'a> {
                 slot_of[key(draft.value, precision)] = slot;
                 slot
             };
-            let to = take(draft.precision);
+            let group = groups.iter().find(|group| group.stages.contains(&place));
+            let in_group = group.filter(|group| place + 1 < group.stages.end);
+            let to = match in_group {
+                Some(group) => {
+                    let floats = &mut inner[place - group.stages.start];
+                    *floats = picture.max(*floats);
+                    NO_SLOT
+                }
+                None => take(draft.precision),
+            };
             let also = draft.also.then(|| take(Precision::Bf16));
             for source in draft.work.sources() {
                 source.room = room_of[source.slot];
@@ -384,7 +396,7 @@ impl<'a> Compiler<'a> {
                 .zip(&last_use)
                 .filter(|(_, used)| **used == place)
             {
-                if *slot != usize::MAX && !free.contains(slot) {
+                if *slot != NO_SLOT && !free.contains(slot) {
                     free.push(*slot);
                 }
             }
@@ -405,6 +417,7 @@ impl<'a> Compiler<'a> {
             stages,
             groups,
             slots,
+            inner,
             attentions: self.attentions,
             more,
         }

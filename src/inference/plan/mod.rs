@@ -1,19 +1,19 @@
 //! A network compiled for one processor: scales folded into weights, weights packed, activations and sums joined to the
 //! products that they follow, memory laid out.
 //!
-//! Thread: any, one at a time. Allocates: when it is made or cloned; [`Plan::run`] does not. Blocks: no. Locks: no.
-//! Syscalls: no.
+//! Thread: any, one at a time, and partners if it has any. Allocates: when it is made or cloned; [`Plan::run`] does not.
+//! Blocks: no; with partners see [`Crew::share`]. Locks: no. Syscalls: no; with partners those of [`Crew::call`].
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::kernels::Isa;
-use super::kernels::attention::{Attention, Part};
+use super::kernels::attention::Attention;
 pub use super::kernels::bf16::Precision;
 use super::kernels::layer_norm;
 use super::kernels::memory::Aligned;
 use super::kernels::pack::{DepthwiseFilters, Packed};
-use super::kernels::pointwise::{self, Activation, Output, Runs, Step};
+use super::kernels::pointwise::Activation;
 use super::network::{Network, Rows, Weights, Window};
 
 mod blocked;
@@ -22,10 +22,15 @@ mod compile;
 
 mod pictures;
 
+mod shares;
+
+mod stages;
+
 mod turns;
 
-use blocked::{add_rows, copy_rows, from_rows, to_rows};
-use pictures::{Canvas, Dense};
+use crate::rt::crew::Crew;
+use blocked::to_rows;
+use pictures::Dense;
 
 /// Stages of a group at most: a product, a depthwise convolution, a product.
 const GROUP_MAX: usize = 3;
@@ -49,10 +54,12 @@ pub struct Limits {
     pub sequences: usize,
 }
 
-/// A network that runs. A clone shares the weights and has memory of its own.
+/// A network that runs. A clone shares the weights, and has memory of its own and no partners.
 pub struct Plan {
     program: Arc<Program>,
     memory: Memory,
+    /// Who computes it.
+    crew: Crew,
 }
 
 /// What does not change from run to run.
@@ -64,6 +71,8 @@ struct Program {
     groups: Vec<Group>,
     /// Floats of each slot.
     slots: Vec<usize>,
+    /// Floats that stages pass to each other which take turns: of each but the last.
+    inner: [usize; GROUP_MAX - 1],
     attentions: Vec<Heads>,
     /// Rows that a sequence has at most beyond those of its input.
     more: usize,
@@ -90,13 +99,16 @@ struct Heads {
 struct Memory {
     /// A value lives in a slot from the stage that makes it to the last that reads it; then the slot is another's.
     slots: Vec<Aligned>,
-    attentions: Vec<Attention>,
+    /// Of each of the crew: what stages that take turns pass to each other.
+    inner: Vec<Vec<Aligned>>,
+    /// Of each kind one for each of the crew.
+    attentions: Vec<Vec<Attention>>,
 }
 
 /// One walk over memory.
 struct Stage {
     work: Work,
-    /// The slot that it writes, and what stands there then.
+    /// The slot that it writes, and what stands there then. None of a stage that takes turns and is not the last.
     to: usize,
     /// A second one, which gets the same as bf16.
     also: Option<usize>,
@@ -198,9 +210,29 @@ impl Plan {
     pub fn new(network: &Network, isa: Isa, precision: Precision, limits: Limits) -> Self {
         let program = Arc::new(Program::new(network, isa, precision, limits));
         Self {
-            memory: Memory::new(&program),
+            memory: Memory::new(&program, 1),
             program,
+            crew: Crew::alone(),
         }
+    }
+
+    /// Shares the work of each run with the crew's partners. The result is the same to the bit, with however many of them
+    /// and whether they come or not.
+    #[must_use]
+    pub fn with_partners(mut self, crew: Crew) -> Self {
+        self.memory = Memory::new(&self.program, crew.size());
+        self.crew = crew;
+        self
+    }
+
+    /// Wakes the partners for a run that comes soon: some 50 us later they are there. Without this a run begins alone.
+    pub fn call_partners(&mut self) {
+        self.crew.call();
+    }
+
+    /// Who computes it, and what the partners have done so far.
+    pub fn crew(&self) -> &Crew {
+        &self.crew
     }
 
     pub fn isa(&self) -> Isa {
@@ -214,18 +246,20 @@ impl Plan {
     /// not as long as the output's rows.
     pub fn run(&mut self, input: Input<'_>, lengths: &[usize], output: &mut [f32]) {
         self.program.check(input, lengths, output.len());
-        let isa = self.program.isa;
+        let (isa, crew) = (self.program.isa, &mut self.crew);
+        crew.call();
         for group in &self.program.groups {
             let stages = &self.program.stages[group.stages.clone()];
             match group.strip {
-                Some(rows) => self.memory.run_strips(isa, stages, rows),
+                Some(rows) => self.memory.run_strips(isa, crew, stages, rows),
                 None => {
                     for stage in stages {
-                        self.memory.run(isa, stage, input, lengths);
+                        self.memory.run(isa, crew, stage, input, lengths);
                     }
                 }
             }
         }
+        crew.dismiss();
         let Some(last) = self.program.stages.last() else {
             return;
         };
@@ -233,51 +267,6 @@ impl Plan {
         match last.rows {
             Rows::Picture { .. } => last.canvas(isa).to_rows(values, output),
             rows => to_rows(Tensor::of(isa, rows, last.columns, lengths), values, output),
-        }
-    }
-}
-
-impl Memory {
-    /// Runs a stage on all of its rows.
-    fn run(&mut self, isa: Isa, stage: &Stage, input: Input<'_>, lengths: &[usize]) {
-        // Taken out, so that the stage can read the others while it writes this one.
-        let mut to = std::mem::take(&mut self.slots[stage.to]);
-        let mut also = stage.also.map(|slot| std::mem::take(&mut self.slots[slot]));
-        let outputs = (&mut *to, also.as_deref_mut());
-        stage.run(isa, self, input, lengths, outputs);
-        self.slots[stage.to] = to;
-        if let (Some(slot), Some(also)) = (stage.also, also) {
-            self.slots[slot] = also;
-        }
-    }
-
-    /// Runs stages on pictures in turns: each time the last makes `strip` rows, and those before it what that needs.
-    fn run_strips(&mut self, isa: Isa, stages: &[Stage], strip: usize) {
-        let Some(last) = stages.last() else { return };
-        let height = last.canvas(isa).height;
-        for stage in stages {
-            stage.canvas(isa).clear_edge(&mut self.slots[stage.to]);
-        }
-        let mut done = [0; GROUP_MAX];
-        for first in (0..height).step_by(strip) {
-            let mut ends = [0; GROUP_MAX];
-            let mut end = height.min(first + strip);
-            for (stage, at) in stages.iter().zip(&mut ends).rev() {
-                *at = end;
-                end = stage.rows_needed(end);
-            }
-            for (index, (stage, end)) in stages.iter().zip(ends).enumerate() {
-                let rows = done[index]..end;
-                // Only now, because what stood there was still needed.
-                if let Some((x, window)) = stage.window().filter(|_| index > 0) {
-                    let canvas = Canvas::of(isa, x);
-                    canvas.clear_below(rows.clone(), window, &mut self.slots[x.slot]);
-                }
-                let mut to = std::mem::take(&mut self.slots[stage.to]);
-                stage.run_rows(isa, &self.slots, &mut to, rows);
-                self.slots[stage.to] = to;
-                done[index] = end;
-            }
         }
     }
 }
@@ -343,8 +332,9 @@ impl Program {
 impl Clone for Plan {
     fn clone(&self) -> Self {
         Self {
-            memory: Memory::new(&self.program),
+            memory: Memory::new(&self.program, 1),
             program: Arc::clone(&self.program),
+            crew: Crew::alone(),
         }
     }
 }
@@ -359,14 +349,18 @@ impl std::fmt::Debug for Plan {
 }
 
 impl Memory {
-    fn new(program: &Program) -> Self {
+    fn new(program: &Program, crew: usize) -> Self {
         let keys_max = program.limits.rows + program.more;
         let attention = |heads: &Heads| {
             let (count, len) = (heads.count, heads.len);
-            Attention::new(program.isa, heads.precision, count, len, keys_max)
+            let new = || Attention::new(program.isa, heads.precision, count, len, keys_max);
+            std::iter::repeat_with(new).take(crew).collect()
         };
+        let floats = |counts: &[usize]| counts.iter().map(|&n| Aligned::zeroed(n)).collect();
+        let inner = || floats(&program.inner);
         Self {
-            slots: program.slots.iter().map(|&n| Aligned::zeroed(n)).collect(),
+            slots: floats(&program.slots),
+            inner: std::iter::repeat_with(inner).take(crew).collect(),
             attentions: program.attentions.iter().map(attention).collect(),
         }
     }
@@ -408,142 +402,4 @@ fn sequences(rows: Rows, lengths: &[usize]) -> impl Iterator<Item = (usize, usiz
         first += part.1;
         part
     })
-}
-
-impl Stage {
-    fn run(
-        &self,
-        isa: Isa,
-        memory: &mut Memory,
-        input: Input<'_>,
-        lengths: &[usize],
-        (to, also): (&mut [f32], Option<&mut [f32]>),
-    ) {
-        let slots = &memory.slots;
-        let tensor = Tensor::of(isa, self.rows, self.columns, lengths);
-        let shape = |x: &Source| Tensor::of(isa, x.rows, x.columns, lengths);
-        let together = |x: &Source| {
-            let parts = sequences(x.rows, lengths).zip(sequences(self.rows, lengths));
-            parts.map(|((from, len), (to, _))| (from, to, len))
-        };
-        match (&self.work, input) {
-            (Work::Words { table }, Input::Words(words)) => {
-                for (row, &word) in words.iter().enumerate() {
-                    let word = usize::try_from(word).unwrap_or(usize::MAX);
-                    let values = &table[word * self.columns..][..self.columns];
-                    from_rows(tensor, row, values, to);
-                }
-            }
-            (Work::Rows, Input::Rows(values)) => from_rows(tensor, 0, values, to),
-            (&Work::Patches { side, patch }, Input::Picture(values)) => {
-                blocked::from_picture(tensor, (side, patch), values, to);
-            }
-            (Work::Picture, Input::Picture(values)) => {
-                let canvas = self.canvas(isa);
-                canvas.clear_edge(to);
-                canvas.fill(values, to);
-            }
-            // Refused by the check.
-            (Work::Words { .. } | Work::Rows | Work::Patches { .. } | Work::Picture, _) => {}
-            (Work::Dense { .. } | Work::Depthwise { .. } | Work::MaxPool { .. }, _) => {
-                let canvas = self.canvas(isa);
-                canvas.clear_edge(to);
-                self.run_rows(isa, slots, to, 0..canvas.height);
-            }
-            (Work::Mean { x }, _) if matches!(x.rows, Rows::Picture { .. }) => {
-                Canvas::of(isa, x).mean(&slots[x.slot], tensor.pitch(), to);
-            }
-            (Work::First { x, rows }, _) => {
-                let more = rows.len() / self.columns;
-                for (from, first, len) in together(x) {
-                    from_rows(tensor, first, rows, to);
-                    let x = (shape(x), from, &*slots[x.slot]);
-                    copy_rows(x, len, (tensor, first + more, to));
-                }
-            }
-            (Work::Positions { x, table }, _) => {
-                for (from, first, len) in together(x) {
-                    copy_rows((shape(x), from, &slots[x.slot]), len, (tensor, first, to));
-                    add_rows(tensor, first, &table[..len * self.columns], to);
-                }
-            }
-            (
-                Work::Linear {
-                    x,
-                    packed,
-                    activation,
-                    residual,
-                },
-                _,
-            ) => pointwise::run(
-                packed,
-                packed.panels(),
-                *activation,
-                Runs::one(tensor.rows),
-                pointwise::Input {
-                    values: &slots[x.slot],
-                    start: 0,
-                    step: Step::Block,
-                    segment_stride: shape(x).pitch(),
-                    run_stride: 0,
-                },
-                &mut Output {
-                    values: to,
-                    precision: self.precision,
-                    start: 0,
-                    pixel_stride: isa.lanes(),
-                    block_stride: tensor.pitch(),
-                    run_stride: 0,
-                    residual: residual.map(|y| &*slots[y.slot]),
-                },
-            ),
-            (Work::Add { x, y }, _) => {
-                let pairs = slots[x.slot].iter().zip(&*slots[y.slot]);
-                let all = tensor.blocks() * tensor.pitch();
-                for (sum, (x, y)) in to[..all].iter_mut().zip(pairs) {
-                    *sum = x + y;
-                }
-            }
-            (Work::LayerNorm { x, norm }, _) => {
-                let (f32, bf16) = match self.precision {
-                    Precision::F32 => (Some(to), also),
-                    Precision::Bf16 => (None, Some(to)),
-                };
-                let output = layer_norm::Output { f32, bf16 };
-                layer_norm::run(norm, tensor.rows, tensor.pitch(), &slots[x.slot], output);
-            }
-            (Work::Attention { qkv, kind }, _) => {
-                let attention = &mut memory.attentions[*kind];
-                for (first_row, rows) in sequences(self.rows, lengths) {
-                    let part = |which: usize| Part {
-                        values: &slots[qkv.slot],
-                        pitch: shape(qkv).pitch(),
-                        first_row,
-                        rows,
-                        first_column: which * self.columns,
-                    };
-                    attention.run(part(0), part(1), part(2), to, tensor.pitch());
-                }
-            }
-            (Work::Round { x }, _) => blocked::round(tensor, &slots[x.slot], to),
-            (Work::Mean { x }, _) => {
-                for (from, sequence, len) in together(x) {
-                    blocked::mean(
-                        (shape(x), from, &slots[x.slot]),
-                        len,
-                        (tensor, sequence, to),
-                    );
-                }
-            }
-            (Work::Take { x, row }, _) => {
-                for (from, sequence, _) in together(x) {
-                    copy_rows(
-                        (shape(x), from + row, &slots[x.slot]),
-                        1,
-                        (tensor, sequence, to),
-                    );
-                }
-            }
-        }
-    }
 }

@@ -8,12 +8,13 @@ use std::ops::Range;
 
 use super::super::kernels::Isa;
 use super::super::kernels::depthwise::{self, Plane};
-use super::super::kernels::memory::Aligned;
+use super::super::kernels::memory::{Aligned, SharedMut};
 use super::super::kernels::pack::{DepthwiseFilters, Packed, Walk};
 use super::super::kernels::pointwise::{
-    self, Activation, Input, Output, Precision, Runs, STEM_STEP, Step,
+    Activation, Input, Output, Precision, Runs, STEM_STEP, Step,
 };
 use super::super::network::{Convolution, Rows, Window};
+use super::shares::{self, Hands};
 use super::{Source, Stage, Work};
 
 /// Rows and columns of the largest filter of a depthwise convolution.
@@ -137,12 +138,18 @@ impl Canvas {
         }
     }
 
-    /// Writes the zeros below that windows reach at output rows `rows`, and did not at those before.
-    pub fn clear_below(self, rows: Range<usize>, window: Window, values: &mut [f32]) {
+    /// Writes the zeros below that windows reach at output rows `rows`, and did not at those before, if there were any.
+    pub fn clear_below(
+        self,
+        rows: Range<usize>,
+        window: Window,
+        is_first: bool,
+        values: &mut [f32],
+    ) {
         let below = self.edge + self.height;
-        let before = match rows.start {
-            0 => 0,
-            start => self.reach(start, window),
+        let before = match is_first {
+            true => 0,
+            false => self.reach(rows.start, window),
         };
         self.clear_rows(before.max(below)..self.reach(rows.end, window), values);
     }
@@ -253,7 +260,7 @@ impl Dense {
 /// What a strip of a stage reads and writes.
 struct Strip<'a> {
     input: (Canvas, &'a [f32]),
-    output: (Canvas, &'a mut [f32]),
+    output: (Canvas, SharedMut<'a>),
     rows: Range<usize>,
 }
 
@@ -265,6 +272,20 @@ impl Stage {
             Work::Depthwise { x, window, .. } => Some((x, *window)),
             _ => None,
         }
+    }
+
+    /// What it reads, if that is a picture.
+    pub fn source(&self) -> Option<&Source> {
+        match &self.work {
+            Work::MaxPool { x, .. } => Some(x),
+            _ => self.window().map(|(x, _)| x),
+        }
+    }
+
+    /// The first row of its input that its output rows from `first` on need.
+    pub fn first_needed(&self, first: usize) -> usize {
+        let window = self.window();
+        window.map_or(first, |(_, w)| (first * w.stride).saturating_sub(w.before))
     }
 
     /// The rows of its input, from 0 on, that its output rows up to `end` need.
@@ -279,11 +300,19 @@ impl Stage {
         reach.saturating_sub(window.before).min(height)
     }
 
-    /// Computes some rows of a picture, but not its edge.
-    pub fn run_rows(&self, isa: Isa, slots: &[Aligned], to: &mut [f32], rows: Range<usize>) {
+    /// Computes some rows of a picture, but not its edge, from what it reads and the slots of what it adds.
+    pub fn run_rows(
+        &self,
+        isa: Isa,
+        hands: &mut Hands<'_>,
+        (x, slots): (&[f32], &[Aligned]),
+        to: SharedMut<'_>,
+        rows: Range<usize>,
+    ) {
         let canvas = self.canvas(isa);
+        let values = x;
         let strip = |x: &Source| Strip {
-            input: (Canvas::of(isa, x), &slots[x.slot]),
+            input: (Canvas::of(isa, x), values),
             output: (canvas, to),
             rows,
         };
@@ -293,9 +322,12 @@ impl Stage {
                 dense,
                 activation,
                 residual,
-            } => dense.run(strip(x), *activation, residual.map(|y| &*slots[y.slot])),
-            Work::Depthwise { x, filters, window } => strip(x).depthwise(filters, *window),
-            Work::MaxPool { x, window } => strip(x).max_pool(*window),
+            } => {
+                let residual = residual.map(|y| &*slots[y.slot]);
+                dense.run(hands, strip(x), *activation, residual);
+            }
+            Work::Depthwise { x, filters, window } => strip(x).depthwise(hands, filters, *window),
+            Work::MaxPool { x, window } => strip(x).max_pool(hands, *window),
             _ => {}
         }
     }
@@ -311,7 +343,13 @@ impl Dense {
         self.window
     }
 
-    fn run(&self, strip: Strip<'_>, activation: Activation, residual: Option<&[f32]>) {
+    fn run(
+        &self,
+        hands: &mut Hands<'_>,
+        strip: Strip<'_>,
+        activation: Activation,
+        residual: Option<&[f32]>,
+    ) {
         let Strip {
             input: (input, values),
             output: (output, to),
@@ -323,9 +361,9 @@ impl Dense {
             // one row, and ends with the strip.)
             let left = output.room - (first + output.edge) % output.room;
             let count = left.min(rows.end - first);
-            pointwise::run(
+            shares::product(
+                hands,
                 &self.weights,
-                self.weights.panels(),
                 activation,
                 Runs {
                     count,
@@ -338,8 +376,9 @@ impl Dense {
                     segment_stride: input.block_stride(),
                     run_stride: self.window.stride * input.row_stride(),
                 },
-                &mut Output {
-                    values: to,
+                &Output {
+                    // SAFETY: one after the other.
+                    values: unsafe { to.another() },
                     precision: Precision::F32,
                     start: output.start(first),
                     pixel_stride: output.lanes,
@@ -354,55 +393,74 @@ impl Dense {
 }
 
 impl Strip<'_> {
-    fn depthwise(self, filters: &DepthwiseFilters, window: Window) {
+    fn depthwise(self, hands: &mut Hands<'_>, filters: &DepthwiseFilters, window: Window) {
         let (input, values) = self.input;
         let (output, to) = self.output;
         let size = filters.size();
-        let mut rows = [0; DEPTHWISE_MAX];
-        for row in self.rows {
-            for block in 0..output.blocks() {
-                for (tap, at) in rows[..size].iter_mut().enumerate() {
-                    let start = input.window_start(row, window, tap);
-                    *at = start + block * input.block_stride();
+        let multiply_adds = self.rows.len() * output.width * output.channels * size * size;
+        shares::rows(hands, self.rows, multiply_adds, &to, |rows, to| {
+            let mut taps = [0; DEPTHWISE_MAX];
+            for row in rows {
+                for block in 0..output.blocks() {
+                    for (tap, at) in taps[..size].iter_mut().enumerate() {
+                        let start = input.window_start(row, window, tap);
+                        *at = start + block * input.block_stride();
+                    }
+                    let plane = Plane {
+                        values,
+                        rows: &taps[..size],
+                        row_floats: ((output.width - 1) * window.stride + size) * input.lanes,
+                        stride: window.stride,
+                    };
+                    // SAFETY: a line of one of this part's rows, and one after the other.
+                    let to = unsafe { to.another() }.part(output.line(row, block));
+                    depthwise::run(filters, block, plane, 1, output.width, to);
                 }
-                let plane = Plane {
-                    values,
-                    rows: &rows[..size],
-                    row_floats: ((output.width - 1) * window.stride + size) * input.lanes,
-                    stride: window.stride,
-                };
-                let to = &mut to[output.line(row, block)];
-                depthwise::run(filters, block, plane, 1, output.width, to);
             }
-        }
+        });
     }
 
-    fn max_pool(self, window: Window) {
+    fn max_pool(self, hands: &mut Hands<'_>, window: Window) {
         let (input, values) = self.input;
         let (output, to) = self.output;
-        let lanes = output.lanes;
-        // Windows are cut at the picture's edge, whose zeros are no values.
-        let inside = |first: usize, pixels: usize| {
-            let first = first * window.stride;
-            let end = (first + window.size).saturating_sub(window.before);
-            first.saturating_sub(window.before)..end.min(pixels)
-        };
-        for row in self.rows {
-            for block in 0..output.blocks() {
-                let pixels = &mut to[output.line(row, block)];
-                for (x, largest) in pixels.chunks_exact_mut(lanes).enumerate() {
-                    largest.fill(f32::NEG_INFINITY);
-                    for y in inside(row, input.height) {
-                        let columns = inside(x, input.width);
-                        let line = &values[input.line(y, block)];
-                        let line = &line[columns.start * lanes..columns.end * lanes];
-                        for vector in line.chunks_exact(lanes) {
-                            for (most, &v) in largest.iter_mut().zip(vector) {
-                                // A NaN stays one.
-                                *most = if v > *most || v.is_nan() { v } else { *most };
-                            }
-                        }
-                    }
+        // A comparison is about a multiply-add.
+        let comparisons = self.rows.len() * output.width * output.channels * window.size.pow(2);
+        shares::rows(hands, self.rows, comparisons, &to, |rows, to| {
+            for row in rows {
+                for block in 0..output.blocks() {
+                    // SAFETY: a line of one of this part's rows, and one after the other.
+                    let pixels = unsafe { to.another() }.part(output.line(row, block));
+                    pool_line((input, values), window, (row, block), pixels);
+                }
+            }
+        });
+    }
+}
+
+/// The largest values of the windows of one row of pixels in one block.
+fn pool_line(
+    (input, values): (Canvas, &[f32]),
+    window: Window,
+    (row, block): (usize, usize),
+    pixels: &mut [f32],
+) {
+    let lanes = input.lanes;
+    // Windows are cut at the picture's edge, whose zeros are no values.
+    let inside = |first: usize, pixels: usize| {
+        let first = first * window.stride;
+        let end = (first + window.size).saturating_sub(window.before);
+        first.saturating_sub(window.before)..end.min(pixels)
+    };
+    for (x, largest) in pixels.chunks_exact_mut(lanes).enumerate() {
+        largest.fill(f32::NEG_INFINITY);
+        for y in inside(row, input.height) {
+            let columns = inside(x, input.width);
+            let line = &values[input.line(y, block)];
+            let line = &line[columns.start * lanes..columns.end * lanes];
+            for vector in line.chunks_exact(lanes) {
+                for (most, &v) in largest.iter_mut().zip(vector) {
+                    // A NaN stays one.
+                    *most = if v > *most || v.is_nan() { v } else { *most };
                 }
             }
         }

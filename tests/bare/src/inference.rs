@@ -1,4 +1,8 @@
-//! The kernels of inference, without the plans that use them.
+//! Inference, without what needs candle.
 
 #[path = "../../../src/inference/kernels/mod.rs"]
 pub mod kernels;
+#[path = "../../../src/inference/network.rs"]
+pub mod network;
+#[path = "../../../src/inference/plan/mod.rs"]
+pub mod plan;

@@ -1,5 +1,7 @@
 //! The lock-free part of the real-time side.
 
+#[path = "../../../src/rt/crew.rs"]
+pub mod crew;
 #[path = "../../../src/rt/futex.rs"]
 pub mod futex;
 #[path = "../../../src/rt/stop.rs"]

@@ -31,6 +31,8 @@ mod clock {
 }
 
 mod rt {
+    #[path = "../../../../src/rt/crew.rs"]
+    pub mod crew;
     pub mod futex;
     #[path = "../../../../src/rt/stop.rs"]
     pub mod stop;

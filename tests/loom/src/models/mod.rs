@@ -1,6 +1,7 @@
 //! The models, by what they are about.
 
 mod bell;
+mod crew;
 mod every;
 mod newest;
 mod recent;
