@@ -48,6 +48,7 @@ Examples:
   reflexarc bench --seconds 60 --lock-clocks
   reflexarc estimate w3 --measure --plot w3.svg
   reflexarc cameras
+  reflexarc microphones
 
 Exit codes: 0 goals met, 1 goals missed, 2 usage, 3 configuration, 4 no such device, 5 device busy,
 6 format not supported, 7 not permitted, 8 bad input file, 9 bad model file, 10 tool missing, 11 network,
@@ -77,6 +78,8 @@ pub enum Command {
     Diff { first: PathBuf, second: PathBuf },
     /// List cameras with their formats, sizes, rates and controls
     Cameras,
+    /// List microphones with their channels, sample formats and rates
+    Microphones,
     /// Check a configuration, and whether everything it names is there, without running it
     Check(Run),
     /// Show a report in the terminal

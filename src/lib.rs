@@ -51,6 +51,9 @@ pub mod language;
 // From sensors to state.
 pub mod sensor;
 
+// From microphones and sound files to sensors.
+pub mod microphone;
+
 // Event time, bounds, windows, alignment: a small stream engine.
 pub mod stream;
 

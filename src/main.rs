@@ -9,7 +9,7 @@ use reflexarc::error::{Kind, Result};
 use reflexarc::models::{Group, Listing, Progress, Store, Which};
 use reflexarc::telemetry::report::data::Verdict;
 use reflexarc::{
-    bench, board, console, doctor, estimate, language, models, record, run, telemetry,
+    bench, board, console, doctor, estimate, language, microphone, models, record, run, telemetry,
 };
 
 /// Counts every thread's allocations; see `rt::memory`.
@@ -64,6 +64,7 @@ fn perform(command: Command) -> Result<u8> {
         }
         Command::Check(args) => say(&run::check(&args)?),
         Command::Cameras => say(&v4l2::list::render(&v4l2::list::list())),
+        Command::Microphones => say(&microphone::alsa::list::listing()),
         Command::Report { path } => say(&telemetry::report::text::render(&path)?),
         Command::Board { command } => of_boards(&command),
         Command::Doctor(args) => {

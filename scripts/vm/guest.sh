@@ -67,9 +67,11 @@ guest_modules() {
     state) echo virtio_pci virtio_blk ext4 virtio_net ;;
     # Real governors, over clocks that only the guest believes in; swap in memory; a camera.
     doctor) echo acpi-cpufreq cpufreq-dt cpufreq_ondemand cpufreq_powersave zram vivid ;;
+    # A sound card whose one end hears what is played into the other.
+    microphone) echo snd-aloop ;;
   esac
 }
-guest_kinds="camera stick flash state doctor"
+guest_kinds="camera stick flash state doctor microphone"
 
 # apt for the guest's processor: its own lists, the host's sources, and nothing of the host is changed.
 guest_apt() {
@@ -153,9 +155,26 @@ guest_kernel() {
 
 # Builds the program and, where it is named, the test NAME for the guest; sets $binary, $tests and $strip.
 guest_build() {
+  local build triple
+  guest_target
+  cargo build --release --quiet "${build[@]}"
+  binary=${CARGO_TARGET_DIR:-target}/${triple:+$triple/}release/reflexarc
+  [ -z "${1:-}" ] || guest_test "$1"
+}
+
+# The same of the test NAME and the program as it is built for tests, where no time is judged.
+guest_build_test() {
+  local build triple
+  guest_target
+  guest_test "$1"
+  binary=${CARGO_TARGET_DIR:-target}/${triple:+$triple/}debug/reflexarc
+}
+
+# Sets $build, $triple and $strip for the guest's processor.
+guest_target() {
   say "building"
-  local name=${1:-} build=() variable triple=
-  strip=strip
+  local variable
+  build=() triple= strip=strip
   if [ "$arch" != "$host" ]; then
     triple=$arch-unknown-linux-gnu strip=$arch-linux-gnu-strip
     rustup target add "$triple" >/dev/null 2>&1 || say "rustup could not add $triple"
@@ -163,9 +182,10 @@ guest_build() {
     export "CARGO_TARGET_${variable}_LINKER=$arch-linux-gnu-gcc"
     build=(--target "$triple")
   fi
-  cargo build --release --quiet "${build[@]}"
-  binary=${CARGO_TARGET_DIR:-target}/${triple:+$triple/}release/reflexarc
-  [ -n "$name" ] || return 0
+}
+
+guest_test() {
+  local name=$1
   tests=$(cargo test --test "$name" --no-run "${build[@]}" --message-format=json 2>/dev/null |
     sed -n "s/.*\"executable\":\"\([^\"]*\/$name-[^\"]*\)\".*/\1/p" | tail -1)
   [ -x "$tests" ] || { cargo test --test "$name" --no-run "${build[@]}"; exit 1; }

@@ -21,6 +21,8 @@ pub struct Still {
     dof: u8,
     /// What is commanded while no sensor reports; None: nothing.
     unreported: Option<[f32; DOF_MAX]>,
+    /// The first sensor says where the joints are.
+    is_reported: bool,
 }
 
 impl Still {
@@ -35,6 +37,7 @@ impl Still {
         Self {
             dof,
             unreported: Some(std::array::from_fn(value)),
+            is_reported: true,
         }
     }
 
@@ -43,6 +46,15 @@ impl Still {
         Self {
             dof,
             unreported: None,
+            is_reported: true,
+        }
+    }
+
+    /// The sensors report something else, such as how loud it is.
+    pub fn without_joints(self) -> Self {
+        Self {
+            is_reported: false,
+            ..self
         }
     }
 }
@@ -59,6 +71,7 @@ impl Policy for Still {
     fn decide(&mut self, set: &Aligned<'_>, chunk: &mut Chunk) -> Result<(), StepError> {
         let state = set.state();
         let values = match (state.status, self.unreported) {
+            (_, Some(values)) if !self.is_reported => values,
             (Status::Missing, None) => return Ok(()),
             (Status::Missing, Some(values)) => values,
             _ => state.values,

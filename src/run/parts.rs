@@ -31,7 +31,7 @@ use crate::record::recorder::Recorder;
 use crate::rt::plan::{Layout, Machine, Plan};
 use crate::run::{cameras, speech};
 use crate::scene::SceneTruth;
-use crate::sensor::config::SensorAddress;
+use crate::sensor::config::{SensorAddress, SensorConfig};
 use crate::sensor::{self, SensorSource};
 use crate::stage::IDLE_TURN;
 use crate::state::keeper::Resume;
@@ -95,6 +95,7 @@ pub(super) fn open(config: &Config, args: &cli::Run) -> Result<Opened> {
 pub(super) fn open_resumed(config: &Config, args: &cli::Run, resume: Resume) -> Result<Opened> {
     let kind = config.camera.first.source.kind;
     check_mode(config)?;
+    check_joints_first(config)?;
     let awaits_start = awaits_start(config)?;
     models::ensure_files(&models_used(config))?;
     let dir = models::cache_dir();
@@ -258,7 +259,7 @@ impl Opened {
             idle_turn: IDLE_TURN,
             sensors: named
                 .filter_map(|(sensor, name)| {
-                    let (name, rate) = (name.clone(), sensor.iio.rate?);
+                    let (name, rate) = (name.clone(), sensor.rate()?);
                     Some(SensorLoad { name, rate })
                 })
                 .collect(),
@@ -270,7 +271,7 @@ impl Opened {
     fn rates(&self, config: &Config) -> Rates {
         let scene = config.camera.first.source.kind == SourceKind::Scene;
         let own = scene.then_some(Some(config.camera.first.scene.sensor_rate));
-        let sensors = config.sensor.iter().map(|sensor| sensor.iio.rate);
+        let sensors = config.sensor.iter().map(|sensor| sensor.rate());
         Rates {
             camera: self.cameras[0].rate.and_then(Hertz::new),
             beat: Some(config.action.rate),
@@ -410,11 +411,34 @@ fn check_mode(config: &Config) -> Result<()> {
 
 /// Where a sensor could say where the joints are, silence means that nobody knows.
 fn still(config: &Config) -> Still {
-    let sensors = !config.sensor.is_empty() || config.camera.first.source.kind == SourceKind::Scene;
-    match &config.action.start {
-        _ if sensors => Still::where_reported(STILL_DOF),
+    let scene = config.camera.first.source.kind == SourceKind::Scene;
+    let joints = config.sensor.first().map(SensorConfig::may_tell_joints);
+    let placed = match &config.action.start {
+        _ if scene || joints == Some(true) => return Still::where_reported(STILL_DOF),
         Some(start) => Still::at(STILL_DOF, start),
         None => Still::new(STILL_DOF),
+    };
+    match joints {
+        Some(false) => placed.without_joints(),
+        _ => placed,
+    }
+}
+
+/// The built-in policies and the player take what the first sensor says for the positions of the joints; how loud it is
+/// must not get there.
+fn check_joints_first(config: &Config) -> Result<()> {
+    let scene = config.camera.first.source.kind == SourceKind::Scene;
+    let joints = config.sensor.iter().any(SensorConfig::may_tell_joints);
+    let first = config.sensor.first().map(SensorConfig::may_tell_joints);
+    let needed = joints || config.policy.name == PolicyName::Gaze;
+    match scene || first != Some(false) || !needed {
+        true => Ok(()),
+        false => Err(Fault::new(
+            Kind::Config,
+            "the first [[sensor]] is a microphone",
+            "what the first sensor reports is taken for the positions of the joints",
+            "write the [[sensor]] that reports the joints before it",
+        )),
     }
 }
 
@@ -428,6 +452,9 @@ fn awaits_start(config: &Config) -> Result<bool> {
     let scene = config.camera.first.source.kind == SourceKind::Scene;
     let why = match config.sensor.first().map(|sensor| &sensor.source) {
         _ if scene => "the scene's joints are not the robot's",
+        Some(SensorAddress::Microphone(_) | SensorAddress::Wav(_)) => {
+            "a microphone does not say where the joints are"
+        }
         Some(SensorAddress::Csv(_)) => "a recording does not say where the joints are now",
         Some(_) => return Ok(true),
         None => "there is no sensor",

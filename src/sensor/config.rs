@@ -10,6 +10,8 @@ use serde::de::{Deserializer, Error as _};
 
 use super::DOF_MAX;
 use crate::fusion::align::AlignConfig;
+use crate::microphone::address::Address;
+use crate::microphone::config::MicrophoneConfig;
 use crate::units::{Hertz, Nanos};
 
 /// One `[[sensor]]` of the configuration. Only `source` must be given.
@@ -41,6 +43,9 @@ pub struct SensorConfig {
     /// How a device is to be used (`iio:`).
     #[serde(default)]
     pub iio: IioConfig,
+    /// How a microphone or sound file is to be used (`microphone:`, `wav:`).
+    #[serde(default)]
+    pub microphone: MicrophoneConfig,
 }
 
 impl SensorConfig {
@@ -55,6 +60,24 @@ impl SensorConfig {
             align: None,
             csv: CsvConfig::default(),
             iio: IioConfig::default(),
+            microphone: MicrophoneConfig::default(),
+        }
+    }
+
+    /// Whether its values may be the positions of joints. Those of a microphone are not.
+    pub fn may_tell_joints(&self) -> bool {
+        let sound = matches!(
+            self.source,
+            SensorAddress::Microphone(_) | SensorAddress::Wav(_)
+        );
+        !sound
+    }
+
+    /// Readings a second, where the configuration says or the device does.
+    pub fn rate(&self) -> Option<Hertz> {
+        match self.source {
+            SensorAddress::Microphone(_) | SensorAddress::Wav(_) => Some(self.microphone.readings),
+            _ => self.iio.rate,
         }
     }
 }
@@ -76,6 +99,9 @@ pub enum SensorAddress {
     Csv(PathBuf),
     /// `device0`, or what the device's `name` file says.
     Iio(String),
+    Microphone(Address),
+    /// A sound file.
+    Wav(PathBuf),
 }
 
 impl FromStr for SensorAddress {
@@ -84,8 +110,8 @@ impl FromStr for SensorAddress {
     fn from_str(line: &str) -> Result<Self, String> {
         let refuse = |why: &str| {
             Err(format!(
-                "`{line}` is not a sensor: {why}. Write `udp:HOST:PORT`, `unix:PATH`, `csv:PATH` or \
-                 `iio:NAME`"
+                "`{line}` is not a sensor: {why}. Write `udp:HOST:PORT`, `unix:PATH`, `csv:PATH`, \
+                 `iio:NAME`, `microphone:hw:CARD,DEVICE` or `wav:PATH`"
             ))
         };
         let Some((kind, rest)) = line.split_once(':') else {
@@ -103,6 +129,8 @@ impl FromStr for SensorAddress {
             "unix" => Ok(Self::Unix(rest.into())),
             "csv" => Ok(Self::Csv(rest.into())),
             "iio" => Ok(Self::Iio(rest.to_owned())),
+            "microphone" => rest.parse().map(Self::Microphone),
+            "wav" => Ok(Self::Wav(rest.into())),
             _ => refuse("there is no such kind"),
         }
     }

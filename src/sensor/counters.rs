@@ -39,6 +39,11 @@ pub struct SensorCounters {
     pub gaps: Count,
     /// The sender's counter began anew.
     pub restarts: Count,
+    /// A microphone's kernel buffer was full, and sound was lost.
+    pub overruns: Count,
+    /// Times that the device was lost, and times that it came back: it is away while they differ.
+    pub interrupted: Count,
+    pub resumed: Count,
     /// How unevenly readings arrive.
     pub jitter: Jitter,
 }

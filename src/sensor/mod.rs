@@ -8,6 +8,8 @@
 //! | `unix:PATH` | a Unix datagram socket, made there |
 //! | `csv:PATH` | a recording with a header line and its own time stamps |
 //! | `iio:NAME` | a Linux industrial I/O device, by number (`iio:device0`) or by name (`iio:lsm6dsl`) |
+//! | `microphone:hw:CARD,DEVICE` | a microphone: how loud it is; see [`crate::microphone`] |
+//! | `wav:PATH` | the same of a sound file |
 //!
 //! Datagrams are compact or JSON, as documented in [`crate::wire`]; the first byte tells which.
 
@@ -24,7 +26,7 @@ pub mod stamp;
 mod intake;
 
 // Waiting for a descriptor.
-mod readable;
+pub(crate) mod readable;
 
 // What the two kinds of socket share.
 mod datagram;
@@ -42,6 +44,7 @@ mod csv;
 mod iio;
 
 use crate::error::{Result, StepError};
+use crate::microphone;
 use crate::rt::sync::Arc;
 use crate::stage::Item;
 use crate::units::MonoTime;
@@ -106,5 +109,13 @@ pub fn open(config: &SensorConfig, source_index: u8) -> Result<Box<dyn SensorSou
         SensorAddress::Unix(path) => Box::new(unix_datagram::open(path, config, source_index)),
         SensorAddress::Csv(path) => Box::new(csv::Recording::open(path, config, source_index)?),
         SensorAddress::Iio(name) => iio::open(name, config, source_index)?,
+        SensorAddress::Microphone(address) => {
+            Box::new(microphone::open(address, &config.microphone, source_index)?)
+        }
+        SensorAddress::Wav(path) => Box::new(microphone::open_file(
+            path,
+            &config.microphone,
+            source_index,
+        )?),
     })
 }

@@ -1,4 +1,4 @@
-//! Who holds a camera that is in use.
+//! Who holds a camera, or another device, that is in use.
 //!
 //! Thread: housekeeping. Allocates: yes. Syscalls: reads `/proc`.
 
@@ -25,7 +25,7 @@ pub(super) fn fault(path: &Path) -> Fault {
 }
 
 /// `name (process 123)` for each other process that has this device open.
-fn holders(path: &Path) -> Vec<String> {
+pub(crate) fn holders(path: &Path) -> Vec<String> {
     let Ok(device) = std::fs::metadata(path).map(|m| m.st_rdev()) else {
         return Vec::new();
     };

@@ -21,7 +21,7 @@
 
 mod arrival;
 mod buffers;
-mod busy;
+pub(crate) mod busy;
 mod camera;
 mod colour;
 mod config;

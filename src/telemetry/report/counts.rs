@@ -147,6 +147,9 @@ impl IntakeReport {
                 ("reordered", &counters.reordered),
                 ("gap", &counters.gaps),
                 ("restart", &counters.restarts),
+                ("overrun", &counters.overruns),
+                ("interrupted", &counters.interrupted),
+                ("resumed", &counters.resumed),
             ]),
             jitter_ns: counters.jitter.mean().clamp_u64(),
         }
