@@ -3,14 +3,12 @@
 
 mod support;
 
-use reflexarc::error::Result;
-use reflexarc::features::convolutional;
-use reflexarc::features::vision_transformer::{self, DINOV2_SMALL, Spec, VIT_TINY};
+use reflexarc::features::networks::{Model, Until};
 use reflexarc::inference::kernels::Isa;
+use reflexarc::inference::made_up::MadeUp;
 use reflexarc::inference::network::Network;
 use reflexarc::inference::plan::{Input, Limits, Plan, Precision};
 use reflexarc::inference::reference::Reference;
-use reflexarc::inference::tensors::Source;
 use reflexarc::language::{self, minilm};
 use reflexarc::models::{self, Group};
 use support::{Bench, Peer};
@@ -26,16 +24,18 @@ fn main() {
     // This thread's pool is its own: candle does not hop to another.
     language::keep_candle_on_this_thread();
     sentences(&mut bench);
-    for (name, spec) in [("ViT-Tiny", VIT_TINY), ("DINOv2-S", DINOV2_SMALL)] {
-        transformer(&mut bench, name, spec);
-    }
-    for (name, network) in [
-        ("MobileNetV2", convolutional::mobilenet_v2(&MadeUp)),
-        ("ResNet18", convolutional::resnet18(&MadeUp)),
+    for model in [
+        Model::EfficientNetLite0,
+        Model::MobileNetV2,
+        Model::ResNet18,
+        Model::VitTiny,
+        Model::DinoV2Small,
     ] {
+        let network = model.network(&MadeUp, Until::Map);
         let network = network.expect("there is a tensor of every name");
-        let picture = values(7, convolutional::INPUT_LEN);
-        compare(&mut bench, name, &network, Input::Picture(&picture), 1);
+        let picture = values(7, model.input().len());
+        let input = Input::Picture(&picture);
+        compare(&mut bench, model.name(), &network, input, model.rows());
     }
     bench.finish();
 }
@@ -49,14 +49,6 @@ fn sentences(bench: &mut Bench) {
         let name = format!("MiniLM, {len} tokens");
         compare(bench, &name, &network, Input::Words(&tokens), tokens.len());
     }
-}
-
-fn transformer(bench: &mut Bench, name: &str, spec: Spec) {
-    let network = vision_transformer::network(spec, &MadeUp);
-    let network = network.expect("there is a tensor of every name");
-    let picture = values(7, spec.input_len());
-    let input = Input::Picture(&picture);
-    compare(bench, name, &network, input, spec.patches());
 }
 
 /// Every instruction set in f32, bf16 where there is an instruction for it, and candle. `rows` is the length of the one
@@ -103,28 +95,6 @@ fn compare(bench: &mut Bench, name: &str, network: &Network, input: Input<'_>, r
         drop(candle.run(input, &[rows]));
     }));
     bench.compare(&format!("{name}, against candle"), 10, &mut peers);
-}
-
-/// Weights that keep the size of what goes through them, each tensor by its name.
-struct MadeUp;
-
-impl Source for MadeUp {
-    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let seed = name
-            .bytes()
-            .fold(1, |sum, b| sum * 31 % 65_521 + u64::from(b));
-        #[expect(clippy::cast_precision_loss, reason = "a few thousand inputs at most")]
-        let inputs = shape[1..].iter().product::<usize>() as f32;
-        let (size, mean) = match name {
-            _ if name.ends_with("running_var") => (0.5, 1.0),
-            _ if shape.len() == 1 && name.ends_with("weight") => (0.2, 1.0),
-            _ if shape.len() == 1 => (0.2, 0.0),
-            "cls_token" | "pos_embed" => (1.0, 0.0),
-            _ => ((3.0 / inputs).sqrt(), 0.0),
-        };
-        let values = values(seed, shape.iter().product());
-        Ok(values.iter().map(|v| mean + size * v).collect())
-    }
 }
 
 /// From -1 to 1, by a linear congruence.

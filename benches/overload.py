@@ -79,7 +79,7 @@ def main():
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     binary, seconds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 20
-    backend = os.environ.get("BACKEND", "fused-avx2")
+    backend = os.environ.get("BACKEND", "plan-avx2")
     results = {}
     for name, link in POLICIES.items():
         results[name] = found = result(run(binary, link, seconds, backend))

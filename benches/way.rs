@@ -289,7 +289,7 @@ fn main() {
         Layout::Together,
         WaitChoice::Auto,
         &[0, 1],
-        EncoderName::EfficientNetLite0,
+        EncoderName::default(),
         real,
     );
     let rows = vec![

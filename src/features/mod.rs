@@ -6,14 +6,11 @@ pub mod preprocess;
 // The encoders, by name.
 pub mod encoders;
 
-// The network EfficientNet-Lite0.
-pub mod efficientnet_lite0;
+// The networks.
+pub mod networks;
 
-// MobileNetV2 and ResNet18.
-pub mod convolutional;
-
-// ViT and DINOv2.
-pub mod vision_transformer;
+// From features to the classes of ImageNet.
+pub mod classifier;
 
 // The stage.
 pub mod stage;

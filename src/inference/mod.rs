@@ -16,8 +16,14 @@ pub mod plan;
 // The description on candle's tensors.
 pub mod reference;
 
+// A network with what runs it, as a user chooses.
+pub mod engine;
+
 // Named tensors of a file, checked.
 pub mod tensors;
+
+// Weights of no training.
+pub mod made_up;
 
 // The inner loops, for each instruction set.
 pub mod kernels;

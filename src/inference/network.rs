@@ -168,7 +168,7 @@ impl Convolution {
 }
 
 /// See the builder methods of [`Network`], which have the same names.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Op {
     Words { table: Weights },
     Rows,
@@ -223,7 +223,8 @@ pub struct Shape {
 ///
 /// Every method that adds an operation panics where shapes do not fit: a description is part of the program, and
 /// weights from a file are checked when they are read.
-#[derive(Debug, Default)]
+/// A clone shares the weights.
+#[derive(Clone, Debug, Default)]
 pub struct Network {
     pub(super) ops: Vec<Op>,
     pub(super) shapes: Vec<Shape>,
@@ -396,6 +397,22 @@ impl Network {
             panic!("a network without operations")
         };
         last
+    }
+
+    /// Multiply-adds of its products and convolutions, for one sequence of `len` rows: nearly all of its work.
+    pub fn multiply_adds(&self, len: usize) -> usize {
+        let ops = self.ops.iter().zip(&self.shapes);
+        let work = ops.map(|(op, shape)| {
+            let rows = shape.rows.of(len);
+            match op {
+                Op::Linear { layer, .. } => rows * layer.weights.len(),
+                Op::Convolution { layer, .. } => rows * layer.weights.len(),
+                // Each row with each, for the scores and for the mix.
+                Op::Attention { .. } => 2 * rows * rows * shape.columns,
+                _ => 0,
+            }
+        });
+        work.sum()
     }
 
     fn push(&mut self, op: Op, rows: Rows, columns: usize) -> Value {

@@ -10,16 +10,16 @@ use super::network::{Activation, Network, Op, Window};
 use super::plan::Input;
 
 /// A network as candle runs it.
-pub struct Reference<'a> {
-    network: &'a Network,
+pub struct Reference {
+    network: Network,
     /// The weights of each operation, in the order in which it names them.
     weights: Vec<Vec<Tensor>>,
 }
 
-impl<'a> Reference<'a> {
+impl Reference {
     /// # Errors
     /// candle's.
-    pub fn new(network: &'a Network) -> Result<Self> {
+    pub fn new(network: &Network) -> Result<Self> {
         let shapes = &network.shapes;
         let weights = network.ops.iter().zip(shapes).map(|(op, shape)| {
             let table = |values, columns| rows(values, columns);
@@ -49,7 +49,7 @@ impl<'a> Reference<'a> {
             })
         });
         Ok(Self {
-            network,
+            network: network.clone(),
             weights: weights.collect::<Result<_>>()?,
         })
     }

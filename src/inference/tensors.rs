@@ -28,11 +28,36 @@ pub trait Source {
     /// # Errors
     /// If there is no such tensor of this shape.
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+
+    /// The shape of a tensor that may have one of several. Empty where there is no such tensor, or it has whatever shape it
+    /// is asked for in.
+    fn shape(&self, _name: &str) -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// The fault of tensors that are all there, but hold what cannot be.
+    fn damaged(&self, why: String) -> Fault {
+        Fault::new(
+            Kind::Model,
+            "weights that cannot be used",
+            why,
+            "load weights of a network that was trained",
+        )
+    }
 }
 
 impl Source for Tensors<'_> {
     fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         self.read(name, shape)
+    }
+
+    fn shape(&self, name: &str) -> Vec<usize> {
+        let tensor = self.tensors.tensor(name);
+        tensor.map_or_else(|_| Vec::new(), |tensor| tensor.shape().to_vec())
+    }
+
+    fn damaged(&self, why: String) -> Fault {
+        self.file.damaged(why)
     }
 }
 

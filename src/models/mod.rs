@@ -44,6 +44,10 @@ pub use store::{Listed, State, Store, Which};
 
 /// The vision encoder's weights, below [`cache_dir`].
 pub const ENCODER: &str = "efficientnet-lite0.safetensors";
+/// Weights of the next larger vision encoder, below [`cache_dir`].
+pub const ENCODER_LITE1: &str = "efficientnet-lite1.safetensors";
+/// Weights of the one after that, below [`cache_dir`].
+pub const ENCODER_LITE2: &str = "efficientnet-lite2.safetensors";
 /// The text encoder's folder (`model.safetensors`, `tokenizer.json`), below [`cache_dir`].
 pub const TEXT_ENCODER: &str = "all-minilm-l6-v2";
 /// The class names, below [`cache_dir`].

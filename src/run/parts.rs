@@ -15,7 +15,7 @@ use crate::config::{Config, PolicyName};
 use crate::error::{Fault, Kind, Result};
 use crate::estimate::way::{SensorLoad, Way, WindowLoad};
 use crate::features::Encoder;
-use crate::features::encoders::{self, EncoderName};
+use crate::features::encoders;
 use crate::frame::{FrameFormat, StampSource};
 use crate::fusion::align::AlignConfig;
 use crate::language::Heard;
@@ -360,9 +360,7 @@ impl Opened {
 /// Files and folders of the models cache that this run reads.
 fn models_used(config: &Config) -> Vec<&'static str> {
     let mut used = Vec::new();
-    if config.encoder.name == EncoderName::EfficientNetLite0 && config.encoder.weights.is_none() {
-        used.push(models::ENCODER);
-    }
+    used.extend(config.encoder.cached_weights());
     if understands_words(config) {
         used.extend([models::TEXT_ENCODER, models::CLASS_NAMES]);
     }
@@ -387,7 +385,7 @@ fn open_policy(
         PolicyName::Gaze => Ok(Box::new(Gaze::open(
             &config.policy.gaze,
             models,
-            &config.encoder.weights_file(),
+            &config.encoder.weights_file()?,
             lens,
             encoder.shape(),
         )?)),

@@ -1,17 +1,26 @@
 //! Weights that are missing, damaged, or of something else: each is refused with what, why and fix.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use reflexarc::error::{Fault, Kind};
-use reflexarc::features::efficientnet_lite0::{Backend, Classifier, EfficientNetLite0};
+use reflexarc::features::classifier::Classifier;
+use reflexarc::features::encoders::{EncoderConfig, NetworkEncoder};
+use reflexarc::features::networks::Model as NetworkModel;
+use reflexarc::frame::{FrameFormat, PixelFormat};
+use reflexarc::inference::made_up::MadeUp;
+use reflexarc::inference::tensors::Source;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::network::weights;
 
+/// Type, shape and bytes, by name.
+type Tensors = HashMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
 /// The real tensors, to be spoilt.
-pub struct Model(HashMap<String, (Dtype, Vec<usize>, Vec<u8>)>);
+pub struct Model(Tensors);
 
 impl Model {
     pub fn real() -> Self {
@@ -38,11 +47,15 @@ impl Model {
     pub fn with_file<T>(&self, with: impl FnOnce(&Path) -> T) -> T {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spoilt.safetensors");
+        self.write(&path);
+        with(&path)
+    }
+
+    fn write(&self, path: &Path) {
         let views = self.0.iter().map(|(name, (dtype, shape, data))| {
             (name, TensorView::new(*dtype, shape.clone(), data).unwrap())
         });
-        safetensors::serialize_to_file(views, None, &path).unwrap();
-        with(&path)
+        safetensors::serialize_to_file(views, None, path).unwrap();
     }
 
     fn refused(&self) -> Fault {
@@ -50,9 +63,36 @@ impl Model {
     }
 }
 
+/// Made-up weights, each kept as it is asked for: what a network reads is what the file will hold.
+#[derive(Default)]
+pub struct Recording(RefCell<Tensors>);
+
+impl Source for Recording {
+    fn tensor(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Fault> {
+        let values = MadeUp.tensor(name, shape)?;
+        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let tensor = (Dtype::F32, shape.to_vec(), bytes);
+        self.0.borrow_mut().insert(name.to_owned(), tensor);
+        Ok(values)
+    }
+}
+
+impl Recording {
+    pub fn write(self, path: &Path) {
+        Model(self.0.into_inner()).write(path);
+    }
+}
+
 /// The fault of loading `path`, which must name the file and a way out.
 fn refused(path: &Path) -> Fault {
-    let fault = EfficientNetLite0::load(path, Backend::Fused).err().unwrap();
+    let (config, format) = (
+        EncoderConfig::default(),
+        FrameFormat::packed(PixelFormat::Grey, 64, 48),
+    );
+    let model = NetworkModel::EfficientNetLite0;
+    let fault = NetworkEncoder::new(model, path, &config, format)
+        .err()
+        .unwrap();
     assert!(fault.what.contains(path.to_str().unwrap()), "{fault}");
     assert!(fault.fix.contains("reflexarc models fetch"), "{fault}");
     fault

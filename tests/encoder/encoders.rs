@@ -1,13 +1,16 @@
 //! The encoders as the features stage uses them: camera frame in, feature map out.
 
 use reflexarc::error::{Kind, StepError};
-use reflexarc::features::efficientnet_lite0::{Backend, Classifier, pool};
+use reflexarc::features::classifier::{Classifier, pool};
 use reflexarc::features::encoders::{
-    EfficientNetLite0Encoder, EncoderConfig, EncoderName, NullEncoder, open,
+    EncoderConfig, EncoderName, Features, NetworkEncoder, NullEncoder, open,
 };
+use reflexarc::features::networks::{Model, Until};
 use reflexarc::features::preprocess::Crop;
 use reflexarc::features::{Encoder, FeatureMap, FrameView};
 use reflexarc::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource};
+use reflexarc::inference::engine::Backend;
+use reflexarc::inference::plan::Precision;
 use reflexarc::units::MonoTime;
 
 use crate::seeded::Seeded;
@@ -69,7 +72,7 @@ fn load_and_encode_allocate_nothing() {
         meta: &meta,
         bytes: &bytes,
     };
-    for name in [EncoderName::EfficientNetLite0, EncoderName::Null] {
+    for name in [EncoderName::default(), EncoderName::Null] {
         let config = EncoderConfig {
             name,
             ..EncoderConfig::default()
@@ -114,7 +117,12 @@ fn weights_that_overflow_are_found_at_the_warm_up() {
     model.set("_bn1.weight", 0, gain);
     model.with_file(|path| {
         let format = FrameFormat::packed(PixelFormat::Grey, 64, 48);
-        let opened = EfficientNetLite0Encoder::new(path, Backend::Fused, format, Crop::Full);
+        let opened = NetworkEncoder::new(
+            Model::EfficientNetLite0,
+            path,
+            &EncoderConfig::default(),
+            format,
+        );
         let fault = opened.err().unwrap();
         assert_eq!(fault.kind, Kind::Model);
         assert!(fault.what.contains("NotFinite"), "{fault}");
@@ -161,13 +169,18 @@ fn the_configuration_names_what_it_does_not_know() {
     let config: EncoderConfig = toml::from_str("").unwrap();
     assert_eq!(config, EncoderConfig::default());
     let config: EncoderConfig =
-        toml::from_str("name = \"null\"\nbackend = \"fused-avx2\"\ncrop = \"full\"").unwrap();
+        toml::from_str("name = \"null\"\nbackend = \"plan-avx2\"\nprecision = \"bf16\"\nfeatures = \"summary\"\ncrop = \"full\"").unwrap();
     assert_eq!(config.name, EncoderName::Null);
-    assert_eq!(config.backend, Backend::FusedAvx2);
+    assert_eq!(config.backend, Backend::PlanAvx2);
+    assert_eq!(config.precision, Precision::Bf16);
+    assert_eq!(config.features, Features::Summary);
     assert_eq!(config.crop, Crop::Full);
     for (text, known) in [
-        ("name = \"resnet\"", "efficientnet-lite0"),
-        ("backend = \"cuda\"", "fused"),
+        ("name = \"resnet\"", "`efficientnet-lite0`"),
+        ("name = \"resnet\"", "`resnet18`"),
+        ("backend = \"cuda\"", "plan"),
+        ("precision = \"f8\"", "bf16"),
+        ("features = \"all\"", "summary"),
         ("weight = \"file\"", "weights"),
     ] {
         let error = toml::from_str::<EncoderConfig>(text)
@@ -186,4 +199,75 @@ fn weights_named_in_the_configuration_are_the_ones_that_are_read() {
     let format = FrameFormat::packed(PixelFormat::Grey, 64, 48);
     let fault = open(&config, format).err().unwrap();
     assert!(fault.what.contains("no/such/file.safetensors"), "{fault}");
+}
+
+#[test]
+fn an_encoder_without_weights_of_its_own_says_whose_it_takes() {
+    let format = FrameFormat::packed(PixelFormat::Grey, 64, 48);
+    for model in Model::ALL
+        .into_iter()
+        .filter(|model| model.weights().is_none())
+    {
+        let config = EncoderConfig {
+            name: EncoderName::Network(model),
+            ..EncoderConfig::default()
+        };
+        let fault = open(&config, format).err().unwrap();
+        assert_eq!(fault.kind, Kind::Config);
+        assert!(fault.fix.contains("encoder.weights"), "{fault}");
+        assert!(fault.fix.contains("timm"), "{fault}");
+    }
+}
+
+/// A file as timm writes it, with made-up weights.
+fn written(model: Model, path: &std::path::Path) {
+    let recording = damage::Recording::default();
+    model.network(&recording, Until::Map).unwrap();
+    recording.write(path);
+}
+
+#[test]
+fn every_network_runs_on_frames_from_a_file_of_weights() {
+    let format = FrameFormat::packed(PixelFormat::Yuyv, 320, 240);
+    let bytes: Vec<u8> = (0..format.frame_bytes())
+        .map(|i| (i * 7 % 251) as u8)
+        .collect();
+    let meta = meta(format, bytes.len());
+    let frame = FrameView {
+        meta: &meta,
+        bytes: &bytes,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for model in Model::ALL {
+        let path = folder.path().join(model.name());
+        written(model, &path);
+        let mut maps = [Features::Map, Features::Summary].map(|features| {
+            let config = EncoderConfig {
+                name: EncoderName::Network(model),
+                weights: Some(path.clone()),
+                features,
+                ..EncoderConfig::default()
+            };
+            let mut encoder = open(&config, format).unwrap();
+            assert_eq!(encoder.name(), model.name());
+            let mut map = FeatureMap::new(encoder.shape());
+            let count = allocations(|| {
+                encoder.load(frame).unwrap();
+                encoder.encode(&mut map).unwrap();
+            });
+            assert_eq!(count, 0, "{model:?}");
+            map
+        });
+        let [map, summary] = &mut maps;
+        assert_eq!(map.shape(), model.map());
+        let shape = summary.shape();
+        assert_eq!((shape.rows, shape.columns), (1, 1));
+        if model.rows_in_front() == 0 {
+            let mut pooled = vec![0.0; shape.channels];
+            pool(map, &mut pooled);
+            for (mean, found) in pooled.iter().zip(summary.values()) {
+                assert!((mean - found).abs() < 1e-4, "{model:?}: {mean}, {found}");
+            }
+        }
+    }
 }

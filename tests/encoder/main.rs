@@ -20,6 +20,8 @@ mod layers;
 
 mod made_up;
 
+mod models;
+
 mod network;
 
 mod partners;
@@ -31,8 +33,6 @@ mod plans;
 mod seeded;
 
 mod sentences;
-
-mod transformers;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

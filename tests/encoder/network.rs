@@ -1,13 +1,15 @@
-//! The whole network, on real weights and real photographs.
+//! The networks that have real weights, on real photographs.
 
 use std::path::PathBuf;
 use std::sync::Once;
 
-use reflexarc::error::{Kind, StepError};
-use reflexarc::features::efficientnet_lite0::{
-    Backend, Classifier, EfficientNetLite0, INPUT_LEN, SHAPE, pool,
-};
+use reflexarc::error::{Kind, Result, StepError};
+use reflexarc::features::classifier::{Classifier, pool};
+use reflexarc::features::encoders::{EncoderConfig, NetworkEncoder};
+use reflexarc::features::networks::Model;
 use reflexarc::features::{FeatureMap, FeatureShape};
+use reflexarc::frame::{FrameFormat, PixelFormat};
+use reflexarc::inference::engine::Backend;
 use reflexarc::inference::kernels::Isa;
 use reflexarc::models::{self, Group};
 
@@ -17,7 +19,7 @@ use crate::{allocations, photo};
 pub fn cached(file: &str) -> PathBuf {
     static FETCHED: Once = Once::new();
     FETCHED.call_once(|| {
-        models::ensure(&[Group::Run]).unwrap_or_else(|fault| panic!("{fault}"));
+        models::ensure(&[Group::Run, Group::Encoders]).unwrap_or_else(|fault| panic!("{fault}"));
     });
     models::path(file)
 }
@@ -26,21 +28,32 @@ pub fn weights() -> PathBuf {
     cached(models::ENCODER)
 }
 
-/// The fused backend of each instruction set that this processor has.
-fn fused() -> impl Iterator<Item = Backend> {
-    Isa::available().map(|isa| match isa.name() {
-        "avx512" => Backend::FusedAvx512,
-        "avx2" => Backend::FusedAvx2,
-        "neon" => Backend::FusedNeon,
-        "portable" => Backend::FusedPortable,
-        other => panic!("no backend for {other}"),
-    })
+const MODEL: Model = Model::EfficientNetLite0;
+const SIZE: usize = 224;
+
+/// A plan on each instruction set that this processor has.
+fn plans() -> impl Iterator<Item = Backend> {
+    Isa::available().map(Backend::on)
 }
 
-/// What onnxruntime 1.31 made of a photograph: class, its logit, the length of the pooled features, the first five
-/// of them. The graph for it was built from the same weights by another program, and Pillow prepared the
-/// photograph.
+fn load(backend: Backend) -> Result<NetworkEncoder> {
+    load_model(MODEL, backend)
+}
+
+fn load_model(model: Model, backend: Backend) -> Result<NetworkEncoder> {
+    let config = EncoderConfig {
+        backend,
+        ..EncoderConfig::default()
+    };
+    let format = FrameFormat::packed(PixelFormat::Grey, 64, 48);
+    let weights = cached(model.weights().unwrap());
+    NetworkEncoder::new(model, &weights, &config, format)
+}
+
+/// What another runtime made of a photograph: class, its logit, the length of the pooled features, the first five of them.
+/// Pillow prepared the photograph.
 struct Golden {
+    model: Model,
     photo: &'static str,
     class: usize,
     logit: f32,
@@ -48,41 +61,112 @@ struct Golden {
     first: [f32; 5],
 }
 
-const GOLDEN: [Golden; 3] = [
+/// A numbered one of EfficientNet-Lite.
+const fn golden(
+    model: Model,
+    photo: &'static str,
+    (class, logit): (usize, f32),
+    length: f32,
+    first: [f32; 5],
+) -> Golden {
     Golden {
-        photo: "chelsea",
-        class: 282, // tiger cat
-        logit: 9.21498,
-        length: 15.55332,
-        first: [0.09529, 0.04349, 0.0, 0.44387, 1.66424],
-    },
-    Golden {
-        photo: "coffee",
-        class: 967, // espresso
-        logit: 11.40244,
-        length: 13.82191,
-        first: [0.05946, 0.09497, 1.32593, 0.0, 0.0477],
-    },
-    Golden {
-        photo: "motorcycle_left",
-        class: 665, // moped
-        logit: 8.01538,
-        length: 11.27997,
-        first: [0.0, 0.68086, 0.0, 0.51755, 0.00663],
-    },
-];
+        model,
+        photo,
+        class,
+        logit,
+        length,
+        first,
+    }
+}
+
+/// Tiger cat or Egyptian cat, espresso, moped. Lite0 by onnxruntime 1.31, whose graph another program had built from the same
+/// weights; Lite1 and Lite2 by PyTorch 2.15 with the package efficientnet-lite-pytorch 0.1.0.
+const GOLDEN: [Golden; 9] = {
+    use Model::{
+        EfficientNetLite0 as LITE0, EfficientNetLite1 as LITE1, EfficientNetLite2 as LITE2,
+    };
+    [
+        golden(
+            LITE0,
+            "chelsea",
+            (282, 9.21498),
+            15.55332,
+            [0.09529, 0.04349, 0.0, 0.44387, 1.66424],
+        ),
+        golden(
+            LITE0,
+            "coffee",
+            (967, 11.40244),
+            13.82191,
+            [0.05946, 0.09497, 1.32593, 0.0, 0.0477],
+        ),
+        golden(
+            LITE0,
+            "motorcycle_left",
+            (665, 8.01538),
+            11.27997,
+            [0.0, 0.68086, 0.0, 0.51755, 0.00663],
+        ),
+        golden(
+            LITE1,
+            "chelsea",
+            (285, 8.12645),
+            13.01609,
+            [0.08807, 0.0, 0.05199, 0.0, 0.0],
+        ),
+        golden(
+            LITE1,
+            "coffee",
+            (967, 7.49402),
+            10.15776,
+            [0.0, 0.08876, 0.0, 0.00167, 0.02403],
+        ),
+        golden(
+            LITE1,
+            "motorcycle_left",
+            (665, 6.36783),
+            9.91372,
+            [0.20464, 0.0, 0.00031, 0.03427, 0.0],
+        ),
+        golden(
+            LITE2,
+            "chelsea",
+            (285, 8.48558),
+            11.78824,
+            [0.0, 0.5, 0.02543, 0.11429, 0.32546],
+        ),
+        golden(
+            LITE2,
+            "coffee",
+            (967, 9.53250),
+            10.48652,
+            [0.13186, 0.0, 0.25475, 0.01276, 0.0],
+        ),
+        golden(
+            LITE2,
+            "motorcycle_left",
+            (665, 5.86851),
+            9.71451,
+            [0.0, 0.0, 0.0, 0.20317, 0.0],
+        ),
+    ]
+};
 
 /// The golden numbers have five decimals, and sums of 1280 products in another order differ in the sixth.
 const GOLDEN_TOLERANCE: f32 = 2e-5;
 
 #[test]
 fn real_photographs_give_the_numbers_that_another_runtime_computed() {
-    let classifier = Classifier::load(&weights()).unwrap();
-    for backend in fused().chain([Backend::Candle]) {
-        let mut network = EfficientNetLite0::load(&weights(), backend).unwrap();
-        let mut map = FeatureMap::new(SHAPE);
-        for golden in &GOLDEN {
-            network.run(&photo::input(golden.photo), &mut map).unwrap();
+    for golden in &GOLDEN {
+        let model = golden.model;
+        let classifier = Classifier::load(&cached(model.weights().unwrap())).unwrap();
+        let picture = photo::input(golden.photo, model.input().width);
+        // candle's way there is the same for all.
+        let candle = (model == MODEL).then_some(Backend::Candle);
+        for backend in plans().chain(candle) {
+            let mut network = load_model(model, backend).unwrap();
+            let mut map = FeatureMap::new(model.map());
+            network.encode_picture(&picture, &mut map).unwrap();
             let mut pooled = vec![0.0; Classifier::CHANNELS];
             pool(&map, &mut pooled);
             let mut logits = vec![0.0; Classifier::CLASSES];
@@ -94,10 +178,10 @@ fn real_photographs_give_the_numbers_that_another_runtime_computed() {
             let near = |what: &str, found: f32, expected: f32| {
                 assert!(
                     (found - expected).abs() < GOLDEN_TOLERANCE,
-                    "{backend:?}, {name}: {what} is {found}, expected {expected}"
+                    "{model:?}, {backend:?}, {name}: {what} is {found}, expected {expected}"
                 );
             };
-            assert_eq!(best, Some(golden.class), "{backend:?}, {name}");
+            assert_eq!(best, Some(golden.class), "{model:?}, {backend:?}, {name}");
             near("logit", logits[golden.class], golden.logit);
             near("|features|", length, golden.length);
             for (i, expected) in golden.first.into_iter().enumerate() {
@@ -109,15 +193,15 @@ fn real_photographs_give_the_numbers_that_another_runtime_computed() {
 
 #[test]
 fn every_instruction_set_gives_what_candle_gives() {
-    let mut candle = EfficientNetLite0::load(&weights(), Backend::Candle).unwrap();
-    for name in GOLDEN.map(|g| g.photo) {
-        let image = photo::input(name);
-        let mut expected = FeatureMap::new(SHAPE);
-        candle.run(&image, &mut expected).unwrap();
-        for backend in fused() {
-            let mut network = EfficientNetLite0::load(&weights(), backend).unwrap();
-            let mut found = FeatureMap::new(SHAPE);
-            network.run(&image, &mut found).unwrap();
+    let mut candle = load(Backend::Candle).unwrap();
+    for name in ["chelsea", "coffee", "motorcycle_left"] {
+        let image = photo::input(name, SIZE);
+        let mut expected = FeatureMap::new(MODEL.map());
+        candle.encode_picture(&image, &mut expected).unwrap();
+        for backend in plans() {
+            let mut network = load(backend).unwrap();
+            let mut found = FeatureMap::new(MODEL.map());
+            network.encode_picture(&image, &mut found).unwrap();
             let error = found
                 .values()
                 .iter()
@@ -132,16 +216,16 @@ fn every_instruction_set_gives_what_candle_gives() {
 
 #[test]
 fn a_forward_allocates_nothing() {
-    let image = photo::input("chelsea");
+    let image = photo::input("chelsea", SIZE);
     let classifier = Classifier::load(&weights()).unwrap();
-    for backend in fused() {
-        let mut network = EfficientNetLite0::load(&weights(), backend).unwrap();
-        let mut map = FeatureMap::new(SHAPE);
+    for backend in plans() {
+        let mut network = load(backend).unwrap();
+        let mut map = FeatureMap::new(MODEL.map());
         let mut pooled = vec![0.0; Classifier::CHANNELS];
         let mut logits = vec![0.0; Classifier::CLASSES];
         let count = allocations(|| {
             for _ in 0..3 {
-                network.run(&image, &mut map).unwrap();
+                network.encode_picture(&image, &mut map).unwrap();
                 pool(&map, &mut pooled);
                 classifier.logits(&pooled, &mut logits);
             }
@@ -152,76 +236,85 @@ fn a_forward_allocates_nothing() {
 
 #[test]
 fn a_forward_leaves_nothing_behind_for_the_next() {
-    let image = photo::input("coffee");
-    for backend in fused() {
-        let mut network = EfficientNetLite0::load(&weights(), backend).unwrap();
-        let mut first = FeatureMap::new(SHAPE);
-        network.run(&image, &mut first).unwrap();
-        let mut second = FeatureMap::new(SHAPE);
-        network
-            .run(&vec![f32::NAN; INPUT_LEN], &mut second)
-            .unwrap();
-        network.run(&image, &mut second).unwrap();
+    let image = photo::input("coffee", SIZE);
+    for backend in plans() {
+        let mut network = load(backend).unwrap();
+        let mut first = FeatureMap::new(MODEL.map());
+        network.encode_picture(&image, &mut first).unwrap();
+        let mut second = FeatureMap::new(MODEL.map());
+        let nothing = vec![f32::NAN; MODEL.input().len()];
+        let refused = network.encode_picture(&nothing, &mut second);
+        assert_eq!(refused, Err(StepError::NotFinite));
+        network.encode_picture(&image, &mut second).unwrap();
         assert_eq!(first.values(), second.values(), "{backend:?}");
     }
 }
 
 #[test]
 fn an_input_that_is_not_a_number_is_not_hidden_by_the_limits_of_relu6() {
-    for backend in fused().chain([Backend::Candle]) {
-        let mut network = EfficientNetLite0::load(&weights(), backend).unwrap();
-        let mut image = vec![0.0; INPUT_LEN];
-        image[INPUT_LEN / 2] = f32::NAN;
-        let mut map = FeatureMap::new(SHAPE);
-        network.run(&image, &mut map).unwrap();
-        assert!(map.values().iter().any(|v| v.is_nan()), "{backend:?}");
+    for backend in plans().chain([Backend::Candle]) {
+        let mut network = load(backend).unwrap();
+        let mut image = vec![0.0; MODEL.input().len()];
+        image[MODEL.input().len() / 2] = f32::NAN;
+        let mut map = FeatureMap::new(MODEL.map());
+        let found = network.encode_picture(&image, &mut map);
+        assert_eq!(found, Err(StepError::NotFinite), "{backend:?}");
     }
 }
 
 #[test]
-fn an_image_or_a_map_of_another_size_is_refused() {
-    let mut network = EfficientNetLite0::load(&weights(), Backend::Fused).unwrap();
-    let mut map = FeatureMap::new(SHAPE);
-    let short = vec![0.0; INPUT_LEN - 1];
-    assert_eq!(network.run(&short, &mut map), Err(StepError::Compute));
-    let image = vec![0.0; INPUT_LEN];
+fn an_image_or_a_map_of_another_size_is_replans() {
+    let mut network = load(Backend::Plan).unwrap();
+    let mut map = FeatureMap::new(MODEL.map());
+    let short = vec![0.0; MODEL.input().len() - 1];
+    assert_eq!(
+        network.encode_picture(&short, &mut map),
+        Err(StepError::Compute)
+    );
+    let image = vec![0.0; MODEL.input().len()];
     let mut turned = FeatureMap::new(FeatureShape {
         rows: 1,
         columns: 49,
-        ..SHAPE
+        ..MODEL.map()
     });
-    assert_eq!(network.run(&image, &mut turned), Err(StepError::Compute));
+    assert_eq!(
+        network.encode_picture(&image, &mut turned),
+        Err(StepError::Compute)
+    );
 }
 
 #[test]
 fn a_backend_that_the_processor_lacks_is_explained() {
     for (backend, name) in [
-        (Backend::FusedAvx512, "avx512"),
-        (Backend::FusedAvx2, "avx2"),
-        (Backend::FusedNeon, "neon"),
+        (Backend::PlanAvx512, "avx512"),
+        (Backend::PlanAvx2, "avx2"),
+        (Backend::PlanNeon, "neon"),
     ] {
-        let loaded = EfficientNetLite0::load(&weights(), backend);
+        let loaded = load(backend);
         if Isa::named(name).is_some() {
-            assert_eq!(loaded.unwrap().isa(), name);
+            assert_eq!(loaded.unwrap().computes_on(), name);
         } else {
             let fault = loaded.err().unwrap();
             assert_eq!(fault.kind, Kind::Unsupported);
             assert!(fault.why.contains("portable"), "{fault}");
         }
     }
-    let fastest = EfficientNetLite0::load(&weights(), Backend::Fused).unwrap();
-    assert_eq!(fastest.isa(), Isa::best().name());
+    let fastest = load(Backend::Plan).unwrap();
+    assert_eq!(fastest.computes_on(), Isa::best().name());
 }
 
 #[test]
 fn a_class_seen_at_every_position_averages_to_its_logit() {
     let classifier = Classifier::load(&weights()).unwrap();
-    let mut network = EfficientNetLite0::load(&weights(), Backend::Fused).unwrap();
-    let mut map = FeatureMap::new(SHAPE);
-    network.run(&photo::input("chelsea"), &mut map).unwrap();
+    let mut network = load(Backend::Plan).unwrap();
+    let mut map = FeatureMap::new(MODEL.map());
+    network
+        .encode_picture(&photo::input("chelsea", SIZE), &mut map)
+        .unwrap();
     let mut pooled = vec![0.0; Classifier::CHANNELS];
     pool(&map, &mut pooled);
-    let positions = (0..SHAPE.rows).flat_map(|r| (0..SHAPE.columns).map(move |c| (r, c)));
+    let positions =
+        (0..MODEL.map().rows).flat_map(|r| (0..MODEL.map().columns).map(move |c| (r, c)));
     let sum: f32 = positions
         .map(|(r, c)| classifier.logit(282, map.at(r, c)))
         .sum();

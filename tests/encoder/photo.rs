@@ -1,17 +1,17 @@
 //! Photographs as the golden numbers saw them: a centred square of 7/8 of the shorter side, resized by Pillow's
-//! antialiased bicubic filter to 224 by 224, normalised.
+//! antialiased bicubic filter to the size of the network, normalised.
 //!
 //! Pillow resizes 8-bit pictures in two passes, rows first, with weights in 22-bit fixed point and a result rounded
 //! to 8 bits after each pass. This does the same, so the network's input is the same to the bit.
 
 use std::io::BufReader;
 
-const SIZE: usize = 224;
 /// Fraction bits of Pillow's weights: 32, minus 8 of the pixels, minus 2 against overflow.
 const FRACTION_BITS: u32 = 22;
 
-/// The network's input for photograph `name` (a PNG of 8-bit RGB in the models cache).
-pub fn input(name: &str) -> Vec<f32> {
+/// The input of an EfficientNet-Lite of `size` by `size` pixels for photograph `name` (a PNG of 8-bit RGB in the models
+/// cache).
+pub fn input(name: &str, size: usize) -> Vec<f32> {
     let (width, height, pixels) = decode(name);
     let side = (width.min(height) as f64 * 0.875) as usize;
     let square = crop(
@@ -21,9 +21,9 @@ pub fn input(name: &str) -> Vec<f32> {
         (height - side) / 2,
         side,
     );
-    let wide = resize_rows(&square, side, side);
-    let turned = transpose(&wide, SIZE, side);
-    let small = transpose(&resize_rows(&turned, side, SIZE), SIZE, SIZE);
+    let wide = resize_rows(&square, side, side, size);
+    let turned = transpose(&wide, size, side);
+    let small = transpose(&resize_rows(&turned, side, size, size), size, size);
     small
         .iter()
         .map(|&byte| (f32::from(byte) - 127.0) / 128.0)
@@ -61,11 +61,11 @@ fn transpose(pixels: &[u8], width: usize, height: usize) -> Vec<u8> {
     turned
 }
 
-/// Resizes each of `rows` rows from `width` to [`SIZE`] pixels.
-fn resize_rows(pixels: &[u8], width: usize, rows: usize) -> Vec<u8> {
-    let scale = width as f64 / SIZE as f64;
-    let mut resized = vec![0; rows * SIZE * 3];
-    for x in 0..SIZE {
+/// Resizes each of `rows` rows from `width` to `size` pixels.
+fn resize_rows(pixels: &[u8], width: usize, rows: usize, size: usize) -> Vec<u8> {
+    let scale = width as f64 / size as f64;
+    let mut resized = vec![0; rows * size * 3];
+    for x in 0..size {
         let (first, weights) = weights(x, scale, width);
         for row in 0..rows {
             for channel in 0..3 {
@@ -73,7 +73,7 @@ fn resize_rows(pixels: &[u8], width: usize, rows: usize) -> Vec<u8> {
                 let sum = weights.iter().enumerate().fold(half, |sum, (i, w)| {
                     sum + i32::from(pixels[(row * width + first + i) * 3 + channel]) * w
                 });
-                resized[(row * SIZE + x) * 3 + channel] =
+                resized[(row * size + x) * 3 + channel] =
                     (sum >> FRACTION_BITS).clamp(0, 255) as u8;
             }
         }

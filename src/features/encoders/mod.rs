@@ -1,47 +1,81 @@
 //! The encoders, by name.
 //!
-//! A new one is a file here with an [`Encoder`] of its own and an arm in [`open`].
+//! A new network is one of [`super::networks`]; another kind of encoder is a file here with an [`Encoder`] of its own and an
+//! arm in [`open`].
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-pub mod efficientnet_lite0;
+pub mod network;
 
 pub mod null;
 
-pub use efficientnet_lite0::EfficientNetLite0Encoder;
+pub use network::{Features, NetworkEncoder};
 pub use null::NullEncoder;
 
 use super::Encoder;
-use super::efficientnet_lite0::Backend;
+use super::networks::Model;
 use super::preprocess::Crop;
-use crate::error::Result;
+use crate::error::{Fault, Kind, Result};
 use crate::frame::FrameFormat;
+use crate::inference::engine::Backend;
+use crate::inference::plan::Precision;
 use crate::models;
 
 /// Which encoder.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum EncoderName {
-    /// 7 x 7 positions with 1280 features each, from real weights.
-    #[default]
-    #[serde(rename = "efficientnet-lite0")]
-    EfficientNetLite0,
+    Network(Model),
     /// Touches every byte of the frame and computes nothing: for measuring the runtime itself.
-    #[serde(rename = "null")]
     Null,
+}
+
+impl EncoderName {
+    const NULL: &str = "null";
+}
+
+impl Default for EncoderName {
+    fn default() -> Self {
+        Self::Network(Model::default())
+    }
+}
+
+impl TryFrom<String> for EncoderName {
+    type Error = String;
+    fn try_from(name: String) -> std::result::Result<Self, String> {
+        if name == Self::NULL {
+            return Ok(Self::Null);
+        }
+        let model = Model::ALL.into_iter().find(|model| model.name() == name);
+        model.map(Self::Network).ok_or_else(|| {
+            let known: Vec<&str> = Model::ALL.iter().map(|model| model.name()).collect();
+            let known = known.join("`, `");
+            format!(
+                "no encoder `{name}`: there are `{known}` and `{}`",
+                Self::NULL
+            )
+        })
+    }
 }
 
 /// `[encoder]` in the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncoderConfig {
-    /// `"efficientnet-lite0"` (default) or `"null"`.
+    /// `"efficientnet-lite0"` (default), `"efficientnet-lite1"`, `"efficientnet-lite2"`, `"mobilenet-v2"`, `"resnet18"`,
+    /// `"vit-tiny"`, `"vit-small"`, `"dinov2-small"`, or `"null"`, which computes nothing.
     pub name: EncoderName,
-    /// What computes it: `"fused"` (default, the fastest instruction set of the processor), `"fused-avx512"`,
-    /// `"fused-avx2"`, `"fused-neon"`, `"fused-portable"`, or `"candle"` (the slow reference).
+    /// What computes it: `"plan"` (default, the fastest instruction set of the processor), `"plan-avx512"`,
+    /// `"plan-avx2"`, `"plan-neon"`, `"plan-portable"`, or `"candle"` (the slow reference).
     pub backend: Backend,
-    /// The weights. Default: those that `reflexarc models fetch` has put into the cache.
+    /// What it multiplies with: `"f32"` (default) or `"bf16"`, which is refused where it would be slower.
+    pub precision: Precision,
+    /// What it gives: `"map"` (default), the features of each position, or `"summary"`, those of the whole picture.
+    pub features: Features,
+    /// The weights, a safetensors file. Default for the EfficientNets: those that `reflexarc models fetch` has put into the
+    /// cache. The others have no default.
     pub weights: Option<PathBuf>,
     /// Which part of the picture it sees: `"full"` (default, squeezed to the input's shape), `"centre"`, or a table
     /// of fractions.
@@ -80,10 +114,33 @@ impl TryFrom<u8> for Workers {
 }
 
 impl EncoderConfig {
+    /// The file of the models cache that it reads, if any.
+    pub fn cached_weights(&self) -> Option<&'static str> {
+        match self.name {
+            EncoderName::Network(model) if self.weights.is_none() => model.weights(),
+            _ => None,
+        }
+    }
+
     /// The file that the weights are read from.
-    pub fn weights_file(&self) -> PathBuf {
-        let own = self.weights.clone();
-        own.unwrap_or_else(|| models::path(models::ENCODER))
+    ///
+    /// # Errors
+    /// `Config` when the encoder has no weights in the cache and none are named.
+    pub fn weights_file(&self) -> Result<PathBuf> {
+        if let Some(own) = &self.weights {
+            return Ok(own.clone());
+        }
+        match self.name {
+            EncoderName::Network(model) => model.weights().map(models::path).ok_or_else(|| {
+                Fault::new(
+                    Kind::Config,
+                    format!("no weights for the encoder `{}`", model.name()),
+                    "no package brings them, and encoder.weights is not set",
+                    model.fix(),
+                )
+            }),
+            EncoderName::Null => Ok(models::path(models::ENCODER)),
+        }
     }
 }
 
@@ -91,14 +148,13 @@ impl EncoderConfig {
 ///
 /// # Errors
 /// `Model` when the weights are missing or damaged, `Unsupported` when the format or the processor does not fit,
-/// `Config` when the crop is not sensible.
+/// `Config` when the crop is not sensible or the weights have no name.
 pub fn open(config: &EncoderConfig, format: FrameFormat) -> Result<Box<dyn Encoder>> {
     match config.name {
         EncoderName::Null => Ok(Box::new(NullEncoder::default())),
-        EncoderName::EfficientNetLite0 => {
-            let weights = config.weights_file();
-            let encoder =
-                EfficientNetLite0Encoder::new(&weights, config.backend, format, config.crop)?;
+        EncoderName::Network(model) => {
+            let weights = config.weights_file()?;
+            let encoder = NetworkEncoder::new(model, &weights, config, format)?;
             Ok(Box::new(encoder))
         }
     }

@@ -8,7 +8,7 @@
 //! Thread: fusion. Allocates: in `new`. Blocks: no. Locks: no. Syscalls: no.
 
 use crate::features::FeatureMap;
-use crate::features::efficientnet_lite0::{Classifier, pool};
+use crate::features::classifier::{Classifier, pool};
 use crate::policy::gaze::matching::CLASSES;
 
 /// Classes that compete at each position: those that the whole picture speaks for most, and the named ones.

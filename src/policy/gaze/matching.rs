@@ -9,7 +9,7 @@
 use candle_core::{Device, Tensor};
 
 use crate::error::{Fault, Kind, Result};
-use crate::features::efficientnet_lite0::Classifier;
+use crate::features::classifier::Classifier;
 use crate::language::EMBEDDING_LEN;
 use crate::models::ClassEmbeddings;
 

@@ -18,9 +18,9 @@ mod search;
 use std::path::Path;
 
 use crate::action::Chunk;
-use crate::error::{Result, StepError};
+use crate::error::{Fault, Kind, Result, StepError};
 use crate::features::FeatureShape;
-use crate::features::efficientnet_lite0::Classifier;
+use crate::features::classifier::Classifier;
 use crate::language::Instruction;
 use crate::lens::{Lens, Pose};
 use crate::models;
@@ -72,7 +72,8 @@ impl Gaze {
     /// encoder's weights. `lens` is the camera's.
     ///
     /// # Errors
-    /// `Model` when a file is missing, damaged or does not fit.
+    /// `Model` when a file is missing, damaged or does not fit; `Config` when the features are not the map that its classes
+    /// were trained on.
     pub fn open(
         config: &GazeConfig,
         models_dir: &Path,
@@ -80,6 +81,21 @@ impl Gaze {
         lens: Lens,
         shape: FeatureShape,
     ) -> Result<Self> {
+        if shape.channels != Classifier::CHANNELS || shape.rows * shape.columns == 1 {
+            return Err(Fault::new(
+                Kind::Config,
+                format!(
+                    "the policy \"gaze\" with features of {} by {} positions and {} channels",
+                    shape.rows, shape.columns, shape.channels
+                ),
+                format!(
+                    "it looks for classes at each position, by an EfficientNet-Lite's {} channels",
+                    Classifier::CHANNELS
+                ),
+                "set encoder.name to \"efficientnet-lite0\", \"-lite1\" or \"-lite2\" and encoder.features to \"map\", or \
+                 choose another policy",
+            ));
+        }
         let classifier = Classifier::load(weights)?;
         let names = models::class_names::load(&models_dir.join(models::CLASS_NAMES))?;
         let matching = Matching::new(models::class_embeddings()?, &classifier)?;

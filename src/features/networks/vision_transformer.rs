@@ -3,15 +3,13 @@
 //!
 //! Thread: start-up; the network that comes of it runs anywhere. Allocates: yes.
 
-use std::path::Path;
-
+use super::{Until, positions};
 use crate::error::Result;
 use crate::inference::network::{Activation, Linear, Network, Norm, Value, Weights};
-use crate::inference::tensors::{Source, TensorFile};
+use crate::inference::tensors::Source;
 
 /// Of layer normalisation, in all of them.
 const EPSILON: f32 = 1e-6;
-const FIX: &str = "name a safetensors file with the tensors of timm's model of this name";
 
 /// What tells one vision transformer from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,36 +51,27 @@ pub const DINOV2_SMALL: Spec = Spec {
 };
 
 impl Spec {
+    /// Rows and columns of patches.
+    pub fn map_side(self) -> usize {
+        self.side / self.patch
+    }
+
     /// Patches of a picture.
     pub fn patches(self) -> usize {
-        (self.side / self.patch).pow(2)
-    }
-
-    /// Values of the input: `[row][column][red, green, blue]`.
-    pub fn input_len(self) -> usize {
-        self.side * self.side * 3
-    }
-
-    /// Values of the output: the class token, then a row for each patch.
-    pub fn output_len(self) -> usize {
-        (self.patches() + 1) * self.columns
+        self.map_side().pow(2)
     }
 }
 
-/// The network with the weights of a file.
+/// The network, whose output is its last layer norm: the class token first, then the patches, row by row; or, for
+/// [`Until::Summary`], the class token alone.
 ///
-/// # Errors
-/// [`Kind::Model`](crate::error::Kind::Model) if the file is missing or damaged, or a tensor is missing or has another shape.
-pub fn load(spec: Spec, path: &Path) -> Result<Network> {
-    let file = TensorFile::read(path, FIX)?;
-    network(spec, &file.tensors()?)
-}
-
-/// The network, whose output is its last layer norm: the class token first, then the patches, row by row.
+/// # Panics
+/// Where classes are asked for: the class token is what each user trains a head of their own on.
 ///
 /// # Errors
 /// Those of the source.
-pub fn network(spec: Spec, source: &impl Source) -> Result<Network> {
+pub fn network(spec: Spec, source: &impl Source, until: Until) -> Result<Network> {
+    assert_ne!(until, Until::Classes, "a vision transformer has no classes");
     let Spec {
         patch,
         columns,
@@ -96,8 +85,7 @@ pub fn network(spec: Spec, source: &impl Source) -> Result<Network> {
     let embedded = net.linear(patches, reader.patch_embedding(patch, columns)?);
     let class = reader.vector("cls_token", &[1, 1, columns])?;
     let tokens = net.first(embedded, class);
-    let places = [1, spec.patches() + 1, columns];
-    let mut x = net.positions(tokens, reader.vector("pos_embed", &places)?);
+    let mut x = net.positions(tokens, reader.positions(spec)?);
     for index in 0..layers {
         let part = |name: &str| format!("blocks.{index}.{name}");
         let normed = net.layer_norm(x, reader.norm(&part("norm1"), columns)?);
@@ -114,6 +102,9 @@ pub fn network(spec: Spec, source: &impl Source) -> Result<Network> {
             sum = net.scale(sum, reader.vector(&part("ls2.gamma"), &[columns])?);
         }
         x = net.add(x, sum);
+    }
+    if until == Until::Summary {
+        x = net.take(x, 0);
     }
     net.layer_norm(x, reader.norm("norm", columns)?);
     Ok(net)
@@ -158,6 +149,25 @@ impl<S: Source> Reader<'_, S> {
             weights: self.vector(&format!("{name}.weight"), &[outputs, inputs])?,
             bias: self.vector(&format!("{name}.bias"), &[outputs])?,
         })
+    }
+
+    /// What is added to the class token and to each patch. A network that was trained on another number of patches has its
+    /// table resampled, as timm does it.
+    fn positions(&self, spec: Spec) -> Result<Weights> {
+        let name = "pos_embed";
+        let wanted = [1, spec.patches() + 1, spec.columns];
+        let found = match self.source.shape(name)[..] {
+            [1, rows, columns] if columns == spec.columns => rows,
+            _ => return self.vector(name, &wanted),
+        };
+        let side = found.saturating_sub(1).isqrt();
+        if found == wanted[1] || side == 0 || side * side + 1 != found {
+            return self.vector(name, &wanted);
+        }
+        let table = self.source.tensor(name, &[1, found, spec.columns])?;
+        let (class, patches) = table.split_at(spec.columns);
+        let patches = positions::resample(patches, side, spec.map_side(), spec.columns);
+        Ok(class.iter().copied().chain(patches).collect())
     }
 
     /// A convolution `[output][colour][row][column]` as a linear layer on patches `[row][column][colour]`.

@@ -1,10 +1,10 @@
-//! From feature map to ImageNet classes: average pooling and one matrix.
+//! From the feature map of an EfficientNet-Lite to ImageNet classes: average pooling and one matrix.
 
 use std::path::Path;
 
-use super::spec;
+use super::FeatureMap;
+use super::networks::{CLASSES, Model, efficientnet_lite};
 use crate::error::Result;
-use crate::features::FeatureMap;
 use crate::inference::tensors::TensorFile;
 
 /// The last layer of the network. A class's weights can also be applied to each position of the feature map instead
@@ -18,13 +18,13 @@ pub struct Classifier {
 
 impl Classifier {
     /// Classes that it knows.
-    pub const CLASSES: usize = spec::CLASSES;
+    pub const CLASSES: usize = CLASSES;
     /// Channels of the feature map that it takes.
-    pub const CHANNELS: usize = spec::HEAD_CHANNELS;
+    pub const CHANNELS: usize = efficientnet_lite::CHANNELS;
 
     /// From the same file as the network.
     pub fn load(path: &Path) -> Result<Self> {
-        let file = TensorFile::read(path, spec::FIX)?;
+        let file = TensorFile::read(path, Model::EfficientNetLite0.fix())?;
         let tensors = file.tensors()?;
         Ok(Self {
             weights: tensors.read("_fc.weight", &[Self::CLASSES, Self::CHANNELS])?,

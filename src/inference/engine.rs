@@ -1,0 +1,181 @@
+//! What runs a network: its plan, or candle.
+//!
+//! Thread: any, one at a time. Allocates: in `new`; on candle also in `run`. Blocks: no. Locks: no (candle: yes).
+
+use serde::Deserialize;
+
+use super::kernels::Isa;
+use super::network::Network;
+use super::plan::{Input, Limits, Plan, Precision};
+use super::reference::Reference;
+use crate::error::{Fault, Kind, Result, StepError};
+
+/// What computes a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// Its plan, on the fastest instruction set of this processor.
+    #[default]
+    Plan,
+    /// Its plan on AVX-512; refused where the processor lacks it.
+    PlanAvx512,
+    /// Its plan on AVX2 and FMA; refused where the processor lacks them.
+    PlanAvx2,
+    /// Its plan on NEON; only on 64-bit ARM processors, which all have it.
+    PlanNeon,
+    /// Its plan in plain Rust.
+    PlanPortable,
+    /// candle's tensors: slow, the reference.
+    Candle,
+}
+
+impl Backend {
+    /// The backend of a plan on this instruction set.
+    pub fn on(isa: Isa) -> Self {
+        match isa.name() {
+            "avx512" => Self::PlanAvx512,
+            "avx2" => Self::PlanAvx2,
+            "neon" => Self::PlanNeon,
+            _ => Self::PlanPortable,
+        }
+    }
+
+    /// The instruction set of a plan, None for candle.
+    fn isa(self) -> Result<Option<Isa>> {
+        let name = match self {
+            Self::Plan => return Ok(Some(Isa::best())),
+            Self::Candle => return Ok(None),
+            Self::PlanAvx512 => "avx512",
+            Self::PlanAvx2 => "avx2",
+            Self::PlanNeon => "neon",
+            Self::PlanPortable => "portable",
+        };
+        Isa::named(name).map(Some).ok_or_else(|| {
+            let has: Vec<&str> = Isa::available().map(Isa::name).collect();
+            Fault::new(
+                Kind::Unsupported,
+                format!("this processor cannot run the backend `plan-{name}`"),
+                format!("it has {}", has.join(", ")),
+                "set the backend to \"plan\", which takes the fastest that is there",
+            )
+        })
+    }
+}
+
+enum Runs {
+    Plan(Box<Plan>),
+    Candle(Box<Reference>),
+}
+
+/// A network with all memory that a run needs.
+pub struct Engine {
+    runs: Runs,
+    output_len: usize,
+}
+
+impl Engine {
+    /// For one sequence of `rows` rows of input, a picture's patches for instance, or for one picture.
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] if the processor lacks what the backend or the precision needs; [`Kind::Internal`] if candle refuses
+    /// the network.
+    pub fn new(
+        network: &Network,
+        backend: Backend,
+        precision: Precision,
+        rows: usize,
+    ) -> Result<Self> {
+        let shape = network.output();
+        let limits = Limits { rows, sequences: 1 };
+        let runs = match backend.isa()? {
+            Some(isa) => {
+                check(isa, precision)?;
+                Runs::Plan(Box::new(Plan::new(network, isa, precision, limits)))
+            }
+            None => {
+                if precision != Precision::F32 {
+                    return Err(only_f32());
+                }
+                let reference = Reference::new(network).map_err(|error| {
+                    Fault::new(
+                        Kind::Internal,
+                        "candle does not take the network",
+                        error.to_string(),
+                        "set the backend to \"plan\", and please report this",
+                    )
+                })?;
+                Runs::Candle(Box::new(reference))
+            }
+        };
+        Ok(Self {
+            runs,
+            output_len: shape.rows.of(rows) * shape.columns,
+        })
+    }
+
+    /// What the kernels run on: `avx512`, `avx2`, `neon`, `portable` or `candle`.
+    pub fn name(&self) -> &'static str {
+        match &self.runs {
+            Runs::Plan(plan) => plan.isa().name(),
+            Runs::Candle(_) => "candle",
+        }
+    }
+
+    /// Values of the output.
+    pub fn output_len(&self) -> usize {
+        self.output_len
+    }
+
+    /// Computes the network's output, a row after the other, for one sequence of `rows` rows.
+    ///
+    /// # Panics
+    /// See [`Plan::run`].
+    ///
+    /// # Errors
+    /// `Compute` if candle fails.
+    pub fn run(
+        &mut self,
+        input: Input<'_>,
+        rows: usize,
+        output: &mut [f32],
+    ) -> Result<(), StepError> {
+        match &mut self.runs {
+            Runs::Plan(plan) => plan.run(input, &[rows], output),
+            Runs::Candle(reference) => {
+                let values = reference
+                    .run(input, &[rows])
+                    .map_err(|_| StepError::Compute)?;
+                output.copy_from_slice(&values);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a precision that would be slower than f32.
+///
+/// # Errors
+/// [`Kind::Unsupported`].
+pub fn check(isa: Isa, precision: Precision) -> Result<()> {
+    if precision == Precision::Bf16 && !isa.has_pairs() {
+        return Err(Fault::new(
+            Kind::Unsupported,
+            "the precision \"bf16\" would be slower than f32 on this processor",
+            format!(
+                "its {} has no instruction that multiplies pairs of bf16",
+                isa.name()
+            ),
+            "leave the precision out, or set it to \"f32\"",
+        ));
+    }
+    Ok(())
+}
+
+fn only_f32() -> Fault {
+    Fault::new(
+        Kind::Unsupported,
+        "candle is the reference, and computes in f32 alone",
+        "another precision was asked for",
+        "set the backend to \"plan\", or leave the precision out",
+    )
+}
