@@ -9,6 +9,7 @@ use super::network::Network;
 use super::plan::{Input, Limits, Plan, Precision};
 use super::reference::Reference;
 use crate::error::{Fault, Kind, Result, StepError};
+use crate::rt::crew::Crew;
 
 /// What computes a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -41,7 +42,10 @@ impl Backend {
     }
 
     /// The instruction set of a plan, None for candle.
-    fn isa(self) -> Result<Option<Isa>> {
+    ///
+    /// # Errors
+    /// [`Kind::Unsupported`] if the processor lacks it.
+    pub fn isa(self) -> Result<Option<Isa>> {
         let name = match self {
             Self::Plan => return Ok(Some(Isa::best())),
             Self::Candle => return Ok(None),
@@ -111,6 +115,15 @@ impl Engine {
             runs,
             output_len: shape.rows.of(rows) * shape.columns,
         })
+    }
+
+    /// Shares the work of each run with the crew's partners; candle does without them. See [`Plan::with_partners`].
+    #[must_use]
+    pub fn with_partners(mut self, crew: Crew) -> Self {
+        if let Runs::Plan(plan) = self.runs {
+            self.runs = Runs::Plan(Box::new(plan.with_partners(crew)));
+        }
+        self
     }
 
     /// What the kernels run on: `avx512`, `avx2`, `neon`, `portable` or `candle`.
