@@ -9,12 +9,17 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 
 use crate::action::sinks::SinkConfig;
+use crate::bench::features;
+use crate::bench::features::subject::Subject;
 use crate::bench::loads::Loads;
 use crate::capture::spec::SourceSpec;
 use crate::estimate::examples::Example;
 use crate::estimate::queue::WhenFull;
+use crate::inference::engine::Backend;
+use crate::inference::plan::Precision;
 use crate::models::Group;
 use crate::record::command::ReplayArgs;
+use crate::rt::plan;
 use crate::units::Nanos;
 
 pub use explain::explain;
@@ -46,6 +51,7 @@ Examples:
   reflexarc replay run.mcap --policy still --out still.mcap
   reflexarc diff run.mcap still.mcap
   reflexarc bench --seconds 60 --lock-clocks
+  reflexarc bench features vit-tiny minilm --threads 2
   reflexarc estimate w3 --measure --plot w3.svg
   reflexarc cameras
   reflexarc microphones
@@ -201,8 +207,76 @@ fn checked<T: FromStr<Err = String>>(text: &str) -> Result<String, String> {
     text.parse::<T>().map(|_| text.to_owned())
 }
 
+/// Cores, as the kernel writes them: `0-2,5`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreList(pub Vec<usize>);
+
+impl FromStr for CoreList {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let cores = plan::parse_core_list(text);
+        match cores.is_empty() || !text.chars().all(|c| "0123456789,-".contains(c)) {
+            true => Err("cores are numbers, such as `3` or `2-3,5`".to_owned()),
+            false => Ok(Self(cores)),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum BenchWhat {
+    /// Encoders alone: how fast is each here, which limit is it at, and what would help?
+    Features(BenchFeatures),
+}
+
 #[derive(Args, Clone, Debug)]
+pub struct BenchFeatures {
+    /// Which, such as `vit-tiny dinov2-small minilm` [default: efficientnet-lite0]
+    #[arg(value_name = "ENCODER")]
+    pub encoders: Vec<Subject>,
+
+    /// In which precision, as `encoder.precision` [default: each that this processor has an instruction for]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = features::precision)]
+    pub precision: Vec<Precision>,
+
+    /// On what, as `encoder.backend`: `plan`, `plan-avx512`, `plan-avx2`, `plan-neon`, `plan-portable`, `candle`
+    #[arg(long, value_name = "NAME", default_value = "plan", value_parser = features::backend)]
+    pub backend: Backend,
+
+    /// How many threads share the work of a forward, each on a core of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=16))]
+    pub threads: usize,
+
+    /// On which cores, the features thread's first [default: the isolated ones, else the last]
+    #[arg(long, value_name = "LIST")]
+    pub cores: Option<CoreList>,
+
+    /// Real-time priority (`SCHED_FIFO`) of the threads; 0 is the normal class
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=99))]
+    pub priority: u8,
+
+    /// How long each measurement lasts, in seconds
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub seconds: u32,
+
+    /// Tokens of the sentence that minilm gets, its two ends included
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub words: usize,
+
+    /// The encoder's weights [default: those in the models cache, else made-up ones, which take the same time]
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+
+    /// As data (docs/benchmarking.md explains every key)
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Bench {
+    #[command(subcommand)]
+    pub what: Option<BenchWhat>,
+
     /// The configuration that is measured [default: the built-in one]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -20,6 +20,10 @@ mod clocks;
 #[path = "bench/compare.rs"]
 mod compare;
 
+// Encoders alone.
+#[path = "bench/features.rs"]
+mod features;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

@@ -27,7 +27,6 @@
 #![allow(dead_code, reason = "each bench uses its own part of this module")]
 
 pub mod machine;
-pub mod peak;
 pub mod stats;
 
 use std::path::PathBuf;

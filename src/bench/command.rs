@@ -7,6 +7,7 @@ use crate::bench::beside;
 use crate::bench::clocks::{self, Locked, OnlyOne};
 use crate::bench::compare::compare;
 use crate::bench::data::{Bench, Cores, Kind, SCHEMA, Subject};
+use crate::bench::features;
 use crate::bench::findings::findings;
 use crate::bench::folder::{self, BenchFolder};
 use crate::bench::judge;
@@ -16,7 +17,7 @@ use crate::bench::show;
 use crate::board::file::Board;
 use crate::board::tree::Tree;
 use crate::capture::spec::SourceKind;
-use crate::cli;
+use crate::cli::{self, BenchWhat};
 use crate::config::{Config, PolicyName};
 use crate::console;
 use crate::doctor::command::{Judge, Subject as Examined, board};
@@ -40,6 +41,9 @@ pub struct Answer {
 
 /// Carries the command out.
 pub fn bench(args: &cli::Bench) -> Result<Answer> {
+    if let Some(BenchWhat::Features(args)) = &args.what {
+        return features::features(args);
+    }
     if args.restore {
         return restore(args);
     }

@@ -53,5 +53,11 @@ mod show;
 // For a browser.
 pub mod page;
 
+// What a core can do at most.
+pub mod roof;
+
+// Encoders alone.
+pub mod features;
+
 // The command.
 pub mod command;

@@ -415,6 +415,21 @@ impl Network {
         work.sum()
     }
 
+    /// Weights that a run of one sequence of `len` rows reads, each at least once: all but the rows of tables that it does not
+    /// need.
+    pub fn weights_read(&self, len: usize) -> usize {
+        let ops = self.ops.iter().zip(&self.shapes);
+        let weights = ops.map(|(op, shape)| match op {
+            Op::Linear { layer, .. } => layer.weights.len() + layer.bias.len(),
+            Op::Convolution { layer, .. } => layer.weights.len() + layer.bias.len(),
+            Op::LayerNorm { norm, .. } => norm.gain.len() + norm.shift.len(),
+            Op::First { rows, .. } => rows.len(),
+            Op::Words { .. } | Op::Positions { .. } => shape.rows.of(len) * shape.columns,
+            _ => 0,
+        });
+        weights.sum()
+    }
+
     fn push(&mut self, op: Op, rows: Rows, columns: usize) -> Value {
         assert!(
             op.inputs().next().is_some() || self.ops.is_empty(),
