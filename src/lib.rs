@@ -45,6 +45,9 @@ pub mod features;
 // Real weights, names, photographs and footage.
 pub mod models;
 
+// Topics of Kafka, for instructions and readings.
+pub mod kafka;
+
 // From text to instruction.
 pub mod language;
 

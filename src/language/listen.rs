@@ -11,6 +11,7 @@ use crate::error::{Fault, Kind, Result};
 use crate::inference::engine;
 use crate::inference::kernels::Isa;
 use crate::language::minilm::Encoded;
+use crate::language::sources::kafka::{self, InstructionTopic};
 use crate::language::sources::lines::Line;
 use crate::language::sources::script::{self, Timed};
 use crate::language::sources::socket::Socket;
@@ -53,6 +54,7 @@ pub struct Language {
     script: Vec<Timed>,
     stdin: Option<Stdin>,
     socket: Option<Socket>,
+    kafka: Option<InstructionTopic>,
     notes: Notes,
     heard: Option<EveryWriter<Heard>>,
     totals: LanguageTotals,
@@ -119,6 +121,7 @@ impl Language {
             script,
             stdin,
             socket: config.socket.as_deref().map(Socket::open).transpose()?,
+            kafka: config.kafka.clone(),
             notes: Box::new(|line| console::line(line)),
             heard: None,
             totals: LanguageTotals::default(),
@@ -157,8 +160,10 @@ impl Language {
         if let Some(text) = self.initial.take() {
             self.tell("the first instruction", line_of(text, start), &mut out);
         }
+        let mut topic = self.follow();
         while !stop.asked() {
-            let served = self.serve(start, &mut out);
+            let mut served = self.serve(start, &mut out);
+            served |= self.hear(topic.as_mut(), &mut out);
             let next = self
                 .script
                 .last()
@@ -167,9 +172,31 @@ impl Language {
                 true => Nanos::ZERO,
                 false => next.map_or(TURN, |next| next.min(TURN)),
             };
-            self.wait_and_read(timeout);
+            self.wait_and_read(topic.as_mut(), timeout);
         }
         self.totals
+    }
+
+    /// Begins to follow a topic. On this thread, which is on the cores that the follower's may use.
+    fn follow(&mut self) -> Option<kafka::Topic> {
+        let started = self.kafka.as_ref().map(kafka::Topic::start)?;
+        started
+            .inspect_err(|fault| (self.notes)(&fault.to_string()))
+            .ok()
+    }
+
+    /// Serves what came from the topic; true if anything did.
+    fn hear(
+        &mut self,
+        topic: Option<&mut kafka::Topic>,
+        out: &mut NewestWriter<Instruction>,
+    ) -> bool {
+        match topic.and_then(kafka::Topic::pop) {
+            Some(kafka::Next::Line(line)) => self.tell("kafka", line, out),
+            Some(kafka::Next::Note(note)) => (self.notes)(&note),
+            None => return false,
+        }
+        true
     }
 
     /// Serves at most one instruction of each source; true if there was one.
@@ -195,13 +222,19 @@ impl Language {
         served
     }
 
-    fn wait_and_read(&mut self, timeout: Nanos) {
+    fn wait_and_read(&mut self, topic: Option<&mut kafka::Topic>, timeout: Nanos) {
         let stdin = self.stdin.as_ref().and_then(Stdin::waits_for);
         let stdin_count = usize::from(stdin.is_some());
         let clients = self.socket.iter().flat_map(Socket::waits_for);
-        let fds: Vec<_> = stdin.into_iter().chain(clients).collect();
+        let wake = topic.iter().map(|topic| topic.waits_for());
+        let wake_count = wake.len();
+        let fds: Vec<_> = stdin.into_iter().chain(wake).chain(clients).collect();
         let ready = wait_readable(&fds, timeout);
-        let (stdin_ready, socket_ready) = ready.split_at(stdin_count);
+        let (stdin_ready, others_ready) = ready.split_at(stdin_count);
+        let (wake_ready, socket_ready) = others_ready.split_at(wake_count);
+        if let (Some(topic), [true]) = (topic, wake_ready) {
+            topic.read();
+        }
         if let (Some(stdin), [true]) = (&mut self.stdin, stdin_ready) {
             stdin.read();
         }

@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error as _};
 
 use super::DOF_MAX;
 use crate::fusion::align::AlignConfig;
+use crate::kafka::{KafkaConfig, TopicAddress};
 use crate::microphone::address::Address;
 use crate::microphone::config::MicrophoneConfig;
 use crate::units::{Hertz, Nanos};
@@ -23,8 +24,9 @@ pub struct SensorConfig {
     /// Values of a reading, 1 to 16; others are refused. Default: as many as the first reading has.
     #[serde(default, deserialize_with = "value_count")]
     pub values: Option<u8>,
-    /// The clock of the sender's time stamps (datagrams). Default `"monotonic"`. A stamp of 0 always means
-    /// the time of arrival.
+    /// The clock of the sender's time stamps (datagrams, Kafka). Default `"monotonic"`. A stamp of 0 means the time of
+    /// arrival; from Kafka the record's own time stamp (milliseconds since 1970, by whom the topic says), so that what a broker
+    /// has kept for a while does not count as new, except where this is `"arrival"`.
     #[serde(default)]
     pub clock: StampClock,
     /// A stamp later than its arrival by at most this counts as the arrival; a later one is refused.
@@ -46,6 +48,9 @@ pub struct SensorConfig {
     /// How a microphone or sound file is to be used (`microphone:`, `wav:`).
     #[serde(default)]
     pub microphone: MicrophoneConfig,
+    /// How a topic is to be followed (`kafka:`).
+    #[serde(default)]
+    pub kafka: KafkaConfig,
 }
 
 impl SensorConfig {
@@ -61,6 +66,7 @@ impl SensorConfig {
             csv: CsvConfig::default(),
             iio: IioConfig::default(),
             microphone: MicrophoneConfig::default(),
+            kafka: KafkaConfig::default(),
         }
     }
 
@@ -102,6 +108,7 @@ pub enum SensorAddress {
     Microphone(Address),
     /// A sound file.
     Wav(PathBuf),
+    Kafka(TopicAddress),
 }
 
 impl FromStr for SensorAddress {
@@ -111,7 +118,7 @@ impl FromStr for SensorAddress {
         let refuse = |why: &str| {
             Err(format!(
                 "`{line}` is not a sensor: {why}. Write `udp:HOST:PORT`, `unix:PATH`, `csv:PATH`, \
-                 `iio:NAME`, `microphone:hw:CARD,DEVICE` or `wav:PATH`"
+                 `iio:NAME`, `microphone:hw:CARD,DEVICE`, `wav:PATH` or `kafka:HOST:PORT/TOPIC`"
             ))
         };
         let Some((kind, rest)) = line.split_once(':') else {
@@ -131,6 +138,7 @@ impl FromStr for SensorAddress {
             "iio" => Ok(Self::Iio(rest.to_owned())),
             "microphone" => rest.parse().map(Self::Microphone),
             "wav" => Ok(Self::Wav(rest.into())),
+            "kafka" => rest.parse().map(Self::Kafka),
             _ => refuse("there is no such kind"),
         }
     }

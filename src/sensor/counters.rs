@@ -12,7 +12,7 @@ use crate::wire::Malformed;
 /// `received = accepted + malformed by reason + wrong_len + unreadable + duplicates + too_old + from_future`.
 #[derive(Debug, Default)]
 pub struct SensorCounters {
-    /// Datagrams, rows or samples that came.
+    /// Datagrams, records, rows or samples that came.
     pub received: Count,
     /// Those that became a reading.
     pub accepted: Count,
@@ -20,7 +20,7 @@ pub struct SensorCounters {
     pub malformed: [Count; Malformed::COUNT],
     /// Another number of values than configured, or than the first reading had.
     pub wrong_len: Count,
-    /// Samples that the device did not give when asked.
+    /// Samples that the device did not give when asked, and records whose batch could not be read.
     pub unreadable: Count,
     /// The sender's counter had been seen.
     pub duplicates: Count,
@@ -41,9 +41,11 @@ pub struct SensorCounters {
     pub restarts: Count,
     /// A microphone's kernel buffer was full, and sound was lost.
     pub overruns: Count,
-    /// Times that the device was lost, and times that it came back: it is away while they differ.
+    /// Times that the device, or the connection to a broker, was lost, and times that it came back: it is away while they differ.
     pub interrupted: Count,
     pub resumed: Count,
+    /// Records that the broker no longer kept when they were asked for.
+    pub gone: Count,
     /// How unevenly readings arrive.
     pub jitter: Jitter,
 }

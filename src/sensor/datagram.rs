@@ -17,7 +17,7 @@ use crate::units::MonoTime;
 
 /// BOUND: the longest compact datagram takes 88 bytes, the longest JSON of ours 1152; the rest is room for
 /// members that a sender adds. What is longer is cut by the kernel, and refused as malformed.
-const DATAGRAM_BYTES: usize = 4096;
+pub const DATAGRAM_BYTES: usize = 4096;
 
 /// A bound, non-blocking datagram socket.
 pub trait Socket: AsFd + Send {

@@ -40,11 +40,33 @@ impl Intake {
         Arc::clone(&self.counters)
     }
 
+    /// For what only the owner of this counts.
+    pub fn count(&self) -> &SensorCounters {
+        &self.counters
+    }
+
+    /// So many came that could not be read.
+    pub fn skip(&self, count: u64) {
+        self.counters.received.add(count);
+        self.counters.unreadable.add(count);
+    }
+
     /// One datagram that arrived just now.
     pub fn take(&mut self, datagram: &[u8], arrived: MonoTime) -> Option<Reading> {
+        self.take_message(Message::decode(datagram), None, arrived)
+    }
+
+    /// A message that was understood elsewhere, or was not. `carried_ms`: the stamp of what carried it, milliseconds since
+    /// 1970, which stands in where the message has none.
+    pub fn take_message(
+        &mut self,
+        message: Result<Message, Malformed>,
+        carried_ms: Option<i64>,
+        arrived: MonoTime,
+    ) -> Option<Reading> {
         let counters = &*self.counters;
         counters.received.add(1);
-        let message = match Message::decode(datagram) {
+        let message = match message {
             Ok(message) if message.kind == Kind::Reading => message,
             Ok(_) => {
                 counters.malformed[Malformed::BadKind as usize].add(1);
@@ -59,7 +81,10 @@ impl Intake {
             counters.wrong_len.add(1);
             return None;
         }
-        let at = self.rule.event_time(message.stamp_ns, arrived, counters)?;
+        let at = match (message.stamp_ns, carried_ms) {
+            (0, Some(carried_ms)) => self.rule.carried_time(carried_ms, arrived, counters)?,
+            (stamp_ns, _) => self.rule.event_time(stamp_ns, arrived, counters)?,
+        };
         match self.sequence.see(message.seq) {
             Seen::InOrder => {}
             Seen::Gap(missing) => counters.gaps.add(u64::from(missing)),

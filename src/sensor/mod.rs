@@ -10,8 +10,9 @@
 //! | `iio:NAME` | a Linux industrial I/O device, by number (`iio:device0`) or by name (`iio:lsm6dsl`) |
 //! | `microphone:hw:CARD,DEVICE` | a microphone: how loud it is; see [`crate::microphone`] |
 //! | `wav:PATH` | the same of a sound file |
+//! | `kafka:HOST:PORT/TOPIC` | a partition of a Kafka topic, one message a record |
 //!
-//! Datagrams are compact or JSON, as documented in [`crate::wire`]; the first byte tells which.
+//! Messages are compact or JSON, as documented in [`crate::wire`]; the first byte tells which.
 
 // What a user says about a sensor.
 pub mod config;
@@ -42,6 +43,9 @@ mod csv;
 
 // Readings from a Linux industrial I/O device.
 mod iio;
+
+// Readings from a topic of Kafka.
+mod kafka;
 
 use crate::error::{Result, StepError};
 use crate::microphone;
@@ -117,5 +121,8 @@ pub fn open(config: &SensorConfig, source_index: u8) -> Result<Box<dyn SensorSou
             &config.microphone,
             source_index,
         )?),
+        SensorAddress::Kafka(topic) => {
+            Box::new(kafka::KafkaSensor::new(topic, config, source_index))
+        }
     })
 }

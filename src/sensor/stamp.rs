@@ -38,6 +38,21 @@ impl StampRule {
         self.check(at, arrived, counters)
     }
 
+    /// The same for a reading without a stamp of its own that was carried by something stamped, milliseconds since 1970.
+    pub fn carried_time(
+        &self,
+        carried_ms: i64,
+        arrived: MonoTime,
+        counters: &SensorCounters,
+    ) -> Option<MonoTime> {
+        if self.clock == StampClock::Arrival {
+            return self.event_time(0, arrived, counters);
+        }
+        let since_1970 = MonoTime(carried_ms.saturating_mul(1_000_000));
+        let at = since_1970 - ahead_of_monotonic(libc::CLOCK_REALTIME);
+        self.check(at, arrived, counters)
+    }
+
     /// The same for a stamp that is on the monotonic clock already.
     pub fn check(
         &self,

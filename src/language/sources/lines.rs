@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::units::MonoTime;
+use crate::units::{MonoTime, Nanos};
 
 /// Longest line in bytes. The encoder reads at most 256 tokens, about 1,500 bytes of English.
 pub const LINE_BYTES_MAX: usize = 4096;
@@ -18,6 +18,8 @@ pub enum BadLine {
     NotUtf8,
     /// A control character other than a tab: the input is probably not text.
     Control(char),
+    /// It was given so long ago that it is not wanted any more.
+    TooOld(Nanos),
 }
 
 impl fmt::Display for BadLine {
@@ -30,6 +32,7 @@ impl fmt::Display for BadLine {
                 "the line has the control character U+{:04X}; is it text?",
                 u32::from(*c)
             ),
+            Self::TooOld(age) => write!(f, "it was given {age} ago, longer than `oldest` allows"),
         }
     }
 }
@@ -120,7 +123,7 @@ impl Lines {
 }
 
 /// A line's text without the space around it; None if there is nothing else.
-fn instruction(line: &[u8]) -> Option<Result<String, BadLine>> {
+pub fn instruction(line: &[u8]) -> Option<Result<String, BadLine>> {
     if line.len() > LINE_BYTES_MAX {
         return Some(Err(BadLine::TooLong));
     }

@@ -1,4 +1,4 @@
-//! Where instructions come from: the configuration, a timed script, standard input, a Unix socket.
+//! Where instructions come from: the configuration, a timed script, standard input, a Unix socket, a Kafka topic.
 //!
 //! Thread: language. Blocks: in `poll` only.
 
@@ -20,6 +20,9 @@ pub mod socket;
 // Standard input.
 pub mod stdin;
 
+// A topic of Kafka.
+pub mod kafka;
+
 /// `[language]`: where instructions come from. All sources can be used together; the newest instruction
 /// counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -36,6 +39,9 @@ pub struct LanguageConfig {
     /// or, if its name ends in `.toml`, `[[instruction]]` tables with `at = "5.0 s"` and `text`.
     /// Default: none.
     pub script: Option<PathBuf>,
+    /// A topic of Kafka, `"HOST:PORT/TOPIC"`, or a table with `topic`, `partition`, `begin` (`"latest"`, `"earliest"`) and
+    /// `oldest`: the value of each record is an instruction. Default: none.
+    pub kafka: Option<kafka::InstructionTopic>,
     /// What the text encoder multiplies with: `f32`, or `bf16`, which halves the time of an instruction where the processor
     /// multiplies pairs of bf16 (AVX512-BF16), and is refused elsewhere; the cosine to the embedding in f32 is 0.9999 or more.
     /// Default: f32.

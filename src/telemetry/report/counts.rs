@@ -115,13 +115,14 @@ impl SensorReport {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct IntakeReport {
-    /// Datagrams, rows or samples that came.
+    /// Datagrams, records, rows or samples that came.
     pub received: u64,
     /// Those that became a reading.
     pub accepted: u64,
     /// By reason.
     pub refused: Reasons,
-    /// What was odd, by kind. Such readings are among `accepted`, except gaps, which never came.
+    /// What was odd, by kind. Such readings are among `accepted`, except gaps and what a broker no longer had (`gone`), which
+    /// never came; `interrupted` counts lost connections.
     pub odd: Reasons,
     /// Interarrival jitter of RFC 3550 at the end of the run.
     pub jitter_ns: u64,
@@ -150,6 +151,7 @@ impl IntakeReport {
                 ("overrun", &counters.overruns),
                 ("interrupted", &counters.interrupted),
                 ("resumed", &counters.resumed),
+                ("gone", &counters.gone),
             ]),
             jitter_ns: counters.jitter.mean().clamp_u64(),
         }
