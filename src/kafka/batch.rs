@@ -43,7 +43,7 @@ impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Damaged => "damaged: the checksum is wrong, also when asked for again",
-            Self::TooLarge => "larger than 1 MiB on the line or 16 MiB unpacked",
+            Self::TooLarge => "larger than 2 MiB on the line or 16 MiB unpacked",
             Self::Snappy => "compressed with snappy, which is not read here",
             Self::Zstd => "compressed with zstd, which is not read here",
             Self::Unknown => "in a format that is not known here",
@@ -83,24 +83,33 @@ enum Compression {
 #[derive(Clone, Copy, Debug)]
 pub struct Batches<'a> {
     fields: Fields<'a>,
-    is_first: bool,
+    /// The next batch is known to be whole, however long it says that it is.
+    must_be_whole: bool,
 }
 
 impl<'a> Batches<'a> {
     pub fn new(records: &'a [u8]) -> Self {
         Self {
             fields: Fields::new(records),
-            is_first: true,
+            must_be_whole: true,
+        }
+    }
+
+    /// Of an answer whose end never came: its first batch may be cut off as well.
+    pub fn of_beginning(records: &'a [u8]) -> Self {
+        Self {
+            fields: Fields::new(records),
+            must_be_whole: false,
         }
     }
 
     /// The next whole batch. None: the answer ends, maybe in the middle of a batch, which comes whole when it is asked for
     /// next. The first is never cut off by a broker, so if that is not whole it was too large for us.
     pub fn next(&mut self) -> Result<Option<Batch<'a>>, Malformed> {
-        let is_first = std::mem::replace(&mut self.is_first, false);
+        let must_be_whole = std::mem::replace(&mut self.must_be_whole, false);
         let mut ahead = self.fields;
         let (Ok(first), Ok(length)) = (ahead.i64(), ahead.i32()) else {
-            return match is_first && !self.fields.rest().is_empty() {
+            return match must_be_whole && !self.fields.rest().is_empty() {
                 true => Err(Malformed),
                 false => Ok(None),
             };
@@ -114,7 +123,7 @@ impl<'a> Batches<'a> {
                 self.fields = ahead;
                 Batch::parse(first, batch).map(Some)
             }
-            Err(Malformed) if is_first => Batch::too_large(first, ahead).map(Some),
+            Err(Malformed) if must_be_whole => Batch::too_large(first, ahead).map(Some),
             Err(Malformed) => Ok(None),
         }
     }
@@ -148,7 +157,7 @@ impl<'a> Batch<'a> {
         let crc = fields.u32()?;
         let is_whole = crc32c(0, fields.rest()) == crc;
         let attributes = fields.i16()?;
-        let next = next_of(first, fields.i32()?)?;
+        let behind = next_of(first, fields.i32()?);
         let (first_stamp, last_stamp) = (fields.i64()?, fields.i64()?);
         // Producer, its epoch and number, how many records.
         fields.take(8 + 2 + 4 + 4)?;
@@ -161,7 +170,9 @@ impl<'a> Batch<'a> {
             _ => Err(Unusable::Unknown),
         };
         let is_control = attributes & 0b10_0000 != 0;
-        let body = match (is_whole, compression) {
+        // Where not even this can be believed, at least the first record is left behind.
+        let next = behind.or_else(|_| next_of(first, 0))?;
+        let body = match (is_whole && behind.is_ok(), compression) {
             (false, _) => Err(Unusable::Damaged),
             (true, Err(why)) => Err(why),
             (true, Ok(compression)) => Ok(Body {
@@ -206,9 +217,7 @@ impl<'a> Batch<'a> {
         let bytes = match body.compression {
             Compression::None => body.records,
             Compression::Gzip => unpack(flate2::read::MultiGzDecoder::new(body.records), memory)?,
-            Compression::Lz4 => {
-                unpack(lz4_flex::frame::FrameDecoder::new(body.records), memory)?
-            }
+            Compression::Lz4 => unpack(lz4_flex::frame::FrameDecoder::new(body.records), memory)?,
         };
         let mut fields = Fields::new(bytes);
         // BOUND: each turn takes a record's length at least.

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use super::exchange::{RECORDS_BYTES_MAX, WAIT_MS};
+use super::exchange::WAIT_MS;
 use super::trouble::Trouble;
 use crate::clock;
 use crate::rt::stop::Stop;
@@ -17,11 +17,13 @@ use crate::units::{MonoTime, Nanos};
 pub const TURN: Duration = Duration::from_millis(50);
 /// A broker in the same building answers within a millisecond; over a mobile network within a second.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// How long nothing may come while an answer is awaited.
+///
 /// BOUND: what the broker waits for records, and twice what a slow network takes.
-const ANSWER_WITHIN: Nanos = Nanos::from_millis(WAIT_MS as i64 + 4000);
+const SILENCE_MAX: Nanos = Nanos::from_millis(WAIT_MS as i64 + 4000);
 
-/// BOUND: an answer is kept whole up to the records asked for and as much again for a batch that is a little longer.
-const ANSWER_BYTES_MAX: usize = 2 * RECORDS_BYTES_MAX as usize;
+/// BOUND: an answer is kept whole up to the largest batch that brokers take by default, 1 MiB, and as much again.
+const ANSWER_BYTES_MAX: usize = 2 << 20;
 /// Of a longer one the beginning is kept, which tells how far to skip.
 const BEGINNING_BYTES: usize = 64 << 10;
 /// No broker sends more in one answer. HTTP and TLS, read as a length, are above.
@@ -34,7 +36,12 @@ pub struct Connection {
     /// `HOST:PORT`.
     broker: String,
     correlation: i32,
+    /// The body of the last one, as far as it came.
     answer: Vec<u8>,
+    /// Bytes that the last call of `receive` got.
+    received: usize,
+    /// Something has come at all.
+    has_spoken: bool,
 }
 
 impl Connection {
@@ -60,6 +67,8 @@ impl Connection {
                         broker: broker.to_owned(),
                         correlation: 0,
                         answer: Vec::new(),
+                        received: 0,
+                        has_spoken: false,
                     });
                 }
                 Err(e) => why = e.to_string(),
@@ -91,13 +100,13 @@ impl Connection {
         stop: &Stop,
     ) -> Result<(&[u8], MonoTime), Trouble> {
         self.correlation = self.correlation.wrapping_add(1);
+        self.answer.clear();
         let question = question(self.correlation);
         self.stream
             .write_all(&question)
             .map_err(|e| Trouble::lost(&self.broker, &e))?;
-        let deadline = clock::now() + ANSWER_WITHIN;
         let mut head = [0; 8];
-        self.receive(&mut head, deadline, stop)?;
+        self.receive(&mut head, stop)?;
         let [a, b, c, d, number @ ..] = head;
         let length = usize::try_from(i32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
         if !(4..=LENGTH_MAX).contains(&length) || i32::from_be_bytes(number) != self.correlation {
@@ -112,37 +121,46 @@ impl Connection {
         };
         let mut answer = std::mem::take(&mut self.answer);
         answer.resize(kept, 0);
-        self.receive(&mut answer, deadline, stop)?;
-        self.skip(body - kept, deadline, stop)?;
+        let whole = self.receive(&mut answer, stop);
+        answer.truncate(self.received);
         self.answer = answer;
+        whole?;
+        self.skip(body - kept, stop)?;
         Ok((&self.answer, clock::now()))
     }
 
-    fn skip(&mut self, mut count: usize, deadline: MonoTime, stop: &Stop) -> Result<(), Trouble> {
+    /// What came of an answer before the connection was lost.
+    pub fn beginning(&self) -> &[u8] {
+        &self.answer
+    }
+
+    fn skip(&mut self, mut count: usize, stop: &Stop) -> Result<(), Trouble> {
         let mut thrown_away = vec![0; count.min(BEGINNING_BYTES)];
-        // BOUND: each turn takes bytes; `deadline`.
+        // BOUND: each turn takes bytes, or ends it.
         while count > 0 {
             let now = count.min(thrown_away.len());
-            self.receive(&mut thrown_away[..now], deadline, stop)?;
+            self.receive(&mut thrown_away[..now], stop)?;
             count -= now;
         }
         Ok(())
     }
 
-    fn receive(
-        &mut self,
-        mut into: &mut [u8],
-        deadline: MonoTime,
-        stop: &Stop,
-    ) -> Result<(), Trouble> {
-        // BOUND: each turn takes bytes or `TURN`, until `deadline`.
+    fn receive(&mut self, mut into: &mut [u8], stop: &Stop) -> Result<(), Trouble> {
+        self.received = 0;
+        let mut deadline = clock::now() + SILENCE_MAX;
+        // BOUND: each turn takes bytes, or `TURN` until `deadline`.
         while !into.is_empty() {
             if stop.asked() {
                 return Err(Trouble::Stopped);
             }
             match self.stream.read(into) {
                 Ok(0) => return Err(self.lost("the broker closed it")),
-                Ok(count) => into = &mut into[count..],
+                Ok(count) => {
+                    into = &mut into[count..];
+                    self.received += count;
+                    self.has_spoken = true;
+                    deadline = clock::now() + SILENCE_MAX;
+                }
                 Err(e) if matches!(e.kind(), ErrorKind::Interrupted) => {}
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     if clock::now() >= deadline {
@@ -157,9 +175,9 @@ impl Connection {
 
     fn lost(&self, why: &str) -> Trouble {
         let (broker, why) = (self.broker.clone(), why.to_owned());
-        match self.correlation {
-            ..=1 => Trouble::Mute { broker, why },
-            _ => Trouble::Lost { broker, why },
+        match self.has_spoken {
+            false => Trouble::Mute { broker, why },
+            true => Trouble::Lost { broker, why },
         }
     }
 }

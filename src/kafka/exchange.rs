@@ -16,8 +16,9 @@ const LIST_OFFSETS_VERSION: i16 = 1;
 
 /// Longest that a broker waits for records before it answers with none (ms).
 pub const WAIT_MS: i32 = 500;
-/// Bytes of records asked for at once. A broker sends more only if the first batch alone is longer.
-pub const RECORDS_BYTES_MAX: i32 = 1 << 20;
+/// Bytes of records asked for at once: little enough to come whole over a bad connection, and more than a second of readings. A
+/// broker sends more only if the first batch alone is longer.
+pub const RECORDS_BYTES_MAX: i32 = 64 << 10;
 
 /// An error code of Kafka.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -70,6 +70,7 @@ impl Follower {
             stop: stop.clone(),
             asked_first: 0,
             is_heard: false,
+            not_before_ms: None,
             damaged_at: None,
             unpacked: Vec::new(),
             take,
@@ -114,6 +115,8 @@ struct Following<F> {
     asked_first: usize,
     /// The last answer brought records, or none because there are none.
     is_heard: bool,
+    /// Records stamped before are passed over until the first that is not: some brokers find a time only roughly.
+    not_before_ms: Option<i64>,
     /// A batch that came damaged once.
     damaged_at: Option<i64>,
     /// Memory for batches that are unpacked.
@@ -210,8 +213,7 @@ impl<F: FnMut(Event<'_>, &Stop)> Following<F> {
         let topic = &self.address.topic;
         let ask = |number| exchange::ask_metadata(version, topic, number);
         let (answer, _) = connection.ask(ask, &self.stop)?;
-        let metadata =
-            exchange::metadata(version, answer).map_err(Trouble::not_kafka(broker))?;
+        let metadata = exchange::metadata(version, answer).map_err(Trouble::not_kafka(broker))?;
         match metadata.code {
             Code::NONE => Ok((connection, metadata)),
             code => {
@@ -254,11 +256,19 @@ impl<F: FnMut(Event<'_>, &Stop)> Following<F> {
             _ => 0,
         };
         let low = match need {
-            Need::First | Need::Both => self.place(connection, partition, Place::First)?.unwrap_or(0),
+            Need::First | Need::Both => self
+                .place(connection, partition, Place::First)?
+                .unwrap_or(0),
             Need::Since(stamp) => self
                 .place(connection, partition, Place::Since(stamp))?
                 .unwrap_or(high),
             _ => 0,
+        };
+        self.not_before_ms = match need {
+            Need::Since(stamp) => Some(stamp),
+            // One that was interrupted before it found any.
+            Need::Nothing => self.not_before_ms,
+            _ => None,
         };
         match self.position.settle(topic, low, high) {
             Change::None => {}
@@ -304,7 +314,13 @@ impl<F: FnMut(Event<'_>, &Stop)> Following<F> {
         let broker = connection.broker().to_owned();
         let topic = &self.address.topic;
         let ask = |number| exchange::ask_records(topic, partition, next, number);
-        let (answer, arrived) = connection.ask(ask, &self.stop)?;
+        let (answer, arrived) = match connection.ask(ask, &self.stop) {
+            Err(trouble @ Trouble::Lost { .. }) => {
+                self.beginning(connection.beginning(), &broker)?;
+                return Err(trouble);
+            }
+            whole => whole?,
+        };
         let fetched = exchange::records(answer).map_err(Trouble::not_kafka(&broker))?;
         match fetched.code {
             Code::NONE => {}
@@ -326,6 +342,20 @@ impl<F: FnMut(Event<'_>, &Stop)> Following<F> {
         Ok(())
     }
 
+    /// Takes what came of an answer before the connection was lost: over a bad one, none may ever come whole.
+    fn beginning(&mut self, answer: &[u8], broker: &str) -> Result<(), Trouble> {
+        let Ok(fetched) = exchange::records(answer) else {
+            return Ok(());
+        };
+        let mut batches = Batches::of_beginning(fetched.records);
+        // BOUND: each turn takes a batch out of the answer.
+        while let Some(batch) = batches.next().map_err(Trouble::not_kafka(broker))? {
+            self.is_heard = true;
+            self.batch(&batch, clock::now())?;
+        }
+        Ok(())
+    }
+
     /// The records of one batch that have not been heard.
     fn batch(&mut self, batch: &Batch<'_>, arrived: MonoTime) -> Result<(), Trouble> {
         let begin = self.position.next().unwrap_or(0);
@@ -343,11 +373,16 @@ impl<F: FnMut(Event<'_>, &Stop)> Following<F> {
             stop,
             take,
             unpacked,
+            not_before_ms,
             ..
         } = self;
         let taken = batch.records(unpacked, |record| {
             if record.offset >= begin {
-                take(Event::Record(record, arrived), stop);
+                let is_young = |since: &mut i64| record.stamp_ms.is_none_or(|at| at >= *since);
+                not_before_ms.take_if(is_young);
+                if not_before_ms.is_none() {
+                    take(Event::Record(record, arrived), stop);
+                }
                 // One that was not taken because of the stop is not heard by anybody any more.
                 position.advance(record.offset + 1);
             }
@@ -367,7 +402,6 @@ impl<F: FnMut(Event<'_>, &Stop)> Following<F> {
         Ok(())
     }
 }
-
 
 /// Milliseconds since 1970, as records are stamped.
 fn now_ms() -> i64 {

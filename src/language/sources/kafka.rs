@@ -86,7 +86,6 @@ impl<'de> Visitor<'de> for EitherForm {
     }
 }
 
-
 /// What came.
 #[derive(Debug)]
 pub enum Next {
