@@ -105,7 +105,7 @@ impl<'a> Batches<'a> {
 
     /// The next whole batch. None: the answer ends, maybe in the middle of a batch, which comes whole when it is asked for
     /// next. The first is never cut off by a broker, so if that is not whole it was too large for us.
-    pub fn next(&mut self) -> Result<Option<Batch<'a>>, Malformed> {
+    pub fn pop(&mut self) -> Result<Option<Batch<'a>>, Malformed> {
         let must_be_whole = std::mem::replace(&mut self.must_be_whole, false);
         let mut ahead = self.fields;
         let (Ok(first), Ok(length)) = (ahead.i64(), ahead.i32()) else {

@@ -336,7 +336,7 @@ impl<F: FnMut(Event<'_>, &Stop)> Following<F> {
         self.position.is_heard(now_ms());
         let mut batches = Batches::new(fetched.records);
         // BOUND: each turn takes a batch out of the answer.
-        while let Some(batch) = batches.next().map_err(Trouble::not_kafka(&broker))? {
+        while let Some(batch) = batches.pop().map_err(Trouble::not_kafka(&broker))? {
             self.batch(&batch, arrived)?;
         }
         Ok(())
@@ -349,7 +349,7 @@ impl<F: FnMut(Event<'_>, &Stop)> Following<F> {
         };
         let mut batches = Batches::of_beginning(fetched.records);
         // BOUND: each turn takes a batch out of the answer.
-        while let Some(batch) = batches.next().map_err(Trouble::not_kafka(broker))? {
+        while let Some(batch) = batches.pop().map_err(Trouble::not_kafka(broker))? {
             self.is_heard = true;
             self.batch(&batch, clock::now())?;
         }

@@ -39,6 +39,7 @@ enum Came {
     Skipped(u64),
     Gone(u64),
     Interrupted,
+    Resumed,
 }
 
 /// See the module.
@@ -77,6 +78,7 @@ impl SensorSource for KafkaSensor {
             let mut teller = Teller {
                 name: self.describe(),
                 came: came_in,
+                is_interrupted: false,
                 is_troubled: false,
             };
             let take = move |event: Event<'_>, stop: &Stop| teller.tell(event, stop);
@@ -123,6 +125,7 @@ fn understood(intake: &mut Intake, came: Came) -> Option<Reading> {
         Came::Skipped(count) => intake.skip(count),
         Came::Gone(count) => intake.count().gone.add(count),
         Came::Interrupted => intake.count().interrupted.add(1),
+        Came::Resumed => intake.count().resumed.add(1),
     }
     None
 }
@@ -131,6 +134,8 @@ fn understood(intake: &mut Intake, came: Came) -> Option<Reading> {
 struct Teller {
     name: String,
     came: EveryWriter<Came>,
+    /// It was heard, and is not any more.
+    is_interrupted: bool,
     /// A person has been told that it is not heard.
     is_troubled: bool,
 }
@@ -160,13 +165,19 @@ impl Teller {
                 self.pass(Came::Skipped(count), stop);
             }
             Event::Gone { count } => self.pass(Came::Gone(count), stop),
-            Event::Interrupted => self.pass(Came::Interrupted, stop),
+            Event::Interrupted => {
+                self.is_interrupted = true;
+                self.pass(Came::Interrupted, stop);
+            }
             Event::Note(note) => console::line(note),
             Event::Trouble(fault) => {
                 self.is_troubled = true;
                 console::line(fault);
             }
             Event::Heard { offset } => {
+                if std::mem::take(&mut self.is_interrupted) {
+                    self.pass(Came::Resumed, stop);
+                }
                 if std::mem::take(&mut self.is_troubled) {
                     console::line(format_args!(
                         "{}: heard, from record {offset} on",

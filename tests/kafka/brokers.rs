@@ -7,9 +7,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use reflexarc::clock;
 use reflexarc::error::Fault;
 use reflexarc::kafka::batch::Unusable;
 use reflexarc::kafka::{Event, Follower, KafkaConfig};
+use reflexarc::units::{MonoTime, Nanos};
 
 /// Where the brokers are, fetched when first asked for.
 pub fn folder() -> &'static Path {
@@ -221,6 +223,7 @@ impl Cluster {
 /// What a follower told.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Word {
+    /// Offset, stamp and value.
     Record(i64, Option<i64>, Vec<u8>),
     Skipped(u64, Unusable),
     Gone(u64),
@@ -234,12 +237,16 @@ pub enum Word {
 pub struct Listener {
     _follower: Follower,
     told: Arc<Mutex<Vec<Word>>>,
+    /// When each record was told.
+    times: Arc<Mutex<Vec<MonoTime>>>,
 }
 
 impl Listener {
     pub fn start(address: &str, config: &KafkaConfig) -> Self {
         let told = Arc::new(Mutex::new(Vec::new()));
         let to = Arc::clone(&told);
+        let times = Arc::new(Mutex::new(Vec::new()));
+        let times_to = Arc::clone(&times);
         let take = move |event: Event<'_>, _: &_| {
             let told = match event {
                 Event::Record(record, _) => Word::Record(
@@ -254,12 +261,16 @@ impl Listener {
                 Event::Interrupted => Word::Interrupted,
                 Event::Heard { offset } => Word::Heard(offset),
             };
+            if matches!(told, Word::Record(..)) {
+                times_to.lock().unwrap().push(clock::now());
+            }
             to.lock().unwrap().push(told);
         };
         let follower = Follower::start("kafka", address.parse().unwrap(), config, take).unwrap();
         Self {
             _follower: follower,
             told,
+            times,
         }
     }
 
@@ -297,6 +308,17 @@ impl Listener {
             _ => None,
         })
         .collect()
+    }
+
+    /// How old each record was when it was told, where its value is the time of this machine's clock (ns).
+    pub fn heard_ages(&self) -> Vec<Nanos> {
+        let times = self.times.lock().unwrap().clone();
+        let said = self.texts().into_iter().map(|text| text.parse().unwrap());
+        times
+            .into_iter()
+            .zip(said)
+            .map(|(heard, said)| heard - MonoTime(said))
+            .collect()
     }
 
     pub fn texts(&self) -> Vec<String> {

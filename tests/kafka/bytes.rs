@@ -17,7 +17,7 @@ type Read = Vec<Result<(i64, Option<i64>, Option<String>), Unusable>>;
 
 fn read(bytes: &[u8]) -> Result<Read, Malformed> {
     let (mut batches, mut memory, mut read) = (Batches::new(bytes), Vec::new(), Read::new());
-    while let Some(batch) = batches.next()? {
+    while let Some(batch) = batches.pop()? {
         let took = batch.records(&mut memory, |record| {
             let value = record
                 .value
@@ -68,7 +68,7 @@ fn a_batch_that_is_cut_off_is_left_for_the_next_answer_unless_it_can_never_be_wh
     }
     for cut in 0..whole.len() {
         let mut beginning = Batches::of_beginning(&whole[..cut]);
-        assert!(matches!(beginning.next(), Ok(None)), "cut at {cut}");
+        assert!(matches!(beginning.pop(), Ok(None)), "cut at {cut}");
     }
     for cut in 1..whole.len() {
         let read = read(&whole[..cut]);
@@ -131,7 +131,7 @@ fn records_that_say_what_cannot_be_are_damaged_and_take_no_memory() {
             let bytes = with_records(&whole, &records);
             let before = memory::open_ledger().totals();
             let mut batches = Batches::new(&bytes);
-            let batch = batches.next().unwrap().unwrap();
+            let batch = batches.pop().unwrap().unwrap();
             let _ = batch.records(&mut Vec::new(), |record| {
                 assert!((batch.first..batch.next).contains(&record.offset));
                 true
@@ -176,9 +176,12 @@ fn answers_of_a_broker_are_read() {
     assert_eq!(values, ["one", "two", "three"]);
 }
 
+/// Whether an answer can be read.
+type IsRead = fn(&[u8]) -> bool;
+
 #[test]
 fn answers_that_are_cut_off_or_changed_are_refused_or_read_but_never_believed() {
-    let reads: [(&str, fn(&[u8]) -> bool); 5] = [
+    let reads: [(&str, IsRead); 5] = [
         ("versions.answer", |bytes| exchange::versions(bytes).is_ok()),
         ("metadata-4.answer", |bytes| {
             exchange::metadata(MetadataVersion::V4, bytes).is_ok()

@@ -30,7 +30,11 @@ impl Cutter {
                 dice ^= dice >> 7;
                 dice ^= dice << 17;
                 // Now and then it gets far.
-                let bytes = if dice % 16 == 0 { 100_000 } else { dice % 3000 };
+                let bytes = if dice.is_multiple_of(16) {
+                    100_000
+                } else {
+                    dice % 3000
+                };
                 let count = Arc::clone(&count);
                 std::thread::spawn(move || {
                     pass(client, broker, usize::try_from(bytes).unwrap(), &count);

@@ -11,7 +11,8 @@ use reflexarc::sensor::counters::SensorCounters;
 use reflexarc::sensor::{Reading, SensorSource, open};
 use reflexarc::units::Nanos;
 
-use crate::brokers::{Broker, Producer, free_port, wait_until};
+use crate::brokers::{Broker, Listener, Producer, free_port, wait_until};
+use crate::heard::earliest;
 use crate::support;
 
 fn now_ms() -> i64 {
@@ -114,7 +115,7 @@ fn a_reading_is_as_old_as_its_stamp_or_its_records_or_new_where_neither_counts()
         let reading = next(&mut *by_arrival);
         assert_eq!(reading.at, reading.arrived);
     }
-    assert_eq!((counters.too_old.get(), counters.unstamped.get()), (0, 2));
+    assert_eq!((counters.too_old.get(), counters.unstamped.get()), (0, 3));
 }
 
 #[test]
@@ -226,4 +227,57 @@ fn a_run_acts_on_instructions_and_readings_from_kafka_also_after_the_broker_was_
         ["look at the cat", "find the motorcycle"],
         "{text}\n{report:#}"
     );
+}
+
+/// From the producer's hand to this process, with the records there and back on this machine: a minute of each. For the record only: it
+/// prints, and asserts no time.
+#[test]
+#[expect(clippy::disallowed_macros, reason = "prints what it measured")]
+fn a_minute_of_readings_and_instructions_is_measured() {
+    let long = std::env::var_os("REFLEXARC_LONG").is_some();
+    let (readings, orders) = if long { (6000, 300) } else { (100, 5) };
+    let broker = Broker::start(free_port());
+    broker.make("joints", 1);
+    broker.make("orders", 1);
+    let (mut sensor, counters) = sensor(&broker.address(), "");
+    let listener = Listener::start(&format!("{}/orders", broker.address()), &earliest());
+    listener.wait_heard(1);
+    let mut producer = Producer::start(&broker.address());
+    let mut ages = Vec::new();
+    let mut next_at = clock::now();
+    let talker = std::thread::spawn(move || {
+        for seq in 0..readings {
+            clock::sleep_until(next_at);
+            let at = clock::now().0;
+            let reading = format!("{{\"seq\":{seq},\"at_ns\":{at},\"values\":[1]}}");
+            producer.say_all("joints", [reading.as_bytes()]);
+            if seq % 20 == 10 && seq / 20 < orders {
+                producer.say_all("orders", [clock::now().0.to_string().as_bytes()]);
+            }
+            next_at = next_at + Nanos::from_millis(10);
+        }
+    });
+    for _ in 0..readings {
+        let reading = next(&mut *sensor);
+        ages.push(clock::now() - reading.at);
+    }
+    talker.join().unwrap();
+    listener.wait_values(orders);
+    assert_eq!(counters.gaps.get() + counters.duplicates.get(), 0);
+    let ordered = listener.heard_ages();
+    for (name, mut ages) in [
+        ("reading, on the sensor's thread", ages),
+        ("instruction", ordered),
+    ] {
+        ages.sort();
+        let at = |per_mille: usize| ages[(ages.len() - 1) * per_mille / 1000];
+        println!(
+            "{name}: n {}, p50 {}, p99 {}, p99.9 {}, max {}",
+            ages.len(),
+            at(500),
+            at(990),
+            at(999),
+            at(1000)
+        );
+    }
 }

@@ -122,7 +122,7 @@ pub struct IntakeReport {
     /// By reason.
     pub refused: Reasons,
     /// What was odd, by kind. Such readings are among `accepted`, except gaps and what a broker no longer had (`gone`), which
-    /// never came; `interrupted` counts lost connections.
+    /// never came; `interrupted` and `resumed` count lost connections and devices.
     pub odd: Reasons,
     /// Interarrival jitter of RFC 3550 at the end of the run.
     pub jitter_ns: u64,
