@@ -254,7 +254,7 @@ fn a_minute_of_readings_and_instructions_is_measured() {
             if seq % 20 == 10 && seq / 20 < orders {
                 producer.say_all("orders", [clock::now().0.to_string().as_bytes()]);
             }
-            next_at = next_at + Nanos::from_millis(10);
+            next_at += Nanos::from_millis(10);
         }
     });
     for _ in 0..readings {
