@@ -272,7 +272,7 @@ impl Loaded {
         let network = case.network()?.0;
         let mut engine = Engine::new(&network, asked.backend, precision, case.rows())?;
         if asked.backend == Backend::Plan {
-            engine = engine.with_partners(partners(asked.threads - 1, &asked.cores)?);
+            engine.share_with(partners(asked.threads - 1, &asked.cores)?);
         }
         let mut loaded = Self {
             output: vec![0.0; engine.output_len()],

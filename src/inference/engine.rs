@@ -117,13 +117,11 @@ impl Engine {
         })
     }
 
-    /// Shares the work of each run with the crew's partners; candle does without them. See [`Plan::with_partners`].
-    #[must_use]
-    pub fn with_partners(mut self, crew: Crew) -> Self {
-        if let Runs::Plan(plan) = self.runs {
-            self.runs = Runs::Plan(Box::new(plan.with_partners(crew)));
+    /// Shares the work of each run with the crew's partners, if a plan runs it; candle does not.
+    pub fn share_with(&mut self, crew: Crew) {
+        if let Runs::Plan(plan) = &mut self.runs {
+            **plan = Plan::clone(plan).with_partners(crew);
         }
-        self
     }
 
     /// What the kernels run on: `avx512`, `avx2`, `neon`, `portable` or `candle`.

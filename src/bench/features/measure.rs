@@ -83,7 +83,7 @@ impl Job {
             helpers.push(thread::spawn(spec(core, "partner"), body)?);
         }
         let partners = helpers.iter().map(|t| t.granted().1).collect::<Vec<_>>();
-        self.engine = self.engine.with_partners(crew);
+        self.engine.share_with(crew);
         let done = Arc::new(OnceLock::new());
         let to = Arc::clone(&done);
         let body = move |_: &Context| {
