@@ -15,9 +15,9 @@ use crate::seeded::Seeded;
 const CASES: u64 = 300;
 
 /// What stands where nothing may be written. Not a NaN, because it is compared.
-const UNTOUCHED: f32 = 1e30;
+pub const UNTOUCHED: f32 = 1e30;
 
-const ACTIVATIONS: [Activation; 5] = [
+pub const ACTIVATIONS: [Activation; 5] = [
     Activation::None,
     Activation::Relu,
     Activation::Relu6,

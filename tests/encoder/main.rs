@@ -34,6 +34,8 @@ mod seeded;
 
 mod sentences;
 
+mod winograd;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 

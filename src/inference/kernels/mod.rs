@@ -18,7 +18,7 @@
 //! 1. *The processor has the instructions.* An [`Isa`] can only be got from [`Isa::available`], which asks the
 //!    processor, and the loops are reached only through an `Isa`.
 //! 2. *Pointers stay inside their slices.* The safe entries ([`pointwise::run`], [`depthwise::run`],
-//!    [`layer_norm::run`], [`softmax::run`]) compute the last element that the loop will touch, with checked
+//!    [`layer_norm::run`], [`softmax::run`], [`winograd::Job::new`]) compute the last element that the loop will touch, with checked
 //!    arithmetic, before they enter it.
 
 pub mod attention;
@@ -34,6 +34,8 @@ pub mod pack;
 pub mod pointwise;
 
 pub mod softmax;
+
+pub mod winograd;
 
 mod activation;
 
@@ -67,6 +69,8 @@ struct Table {
     layer_norm: unsafe fn(&layer_norm::Job),
     softmax: unsafe fn(&softmax::Job),
     scale: unsafe fn(&softmax::ScaleJob),
+    winograd_spread: unsafe fn(&winograd::Spread),
+    winograd_gather: unsafe fn(&winograd::Gather),
 }
 
 /// An instruction set that this processor has. Holding one is the proof.
@@ -268,6 +272,8 @@ macro_rules! instantiate {
             layer_norm,
             softmax,
             scale,
+            winograd_spread,
+            winograd_gather,
         };
 
         /// Words of one f32.
@@ -311,6 +317,20 @@ macro_rules! instantiate {
         unsafe fn scale(job: &super::softmax::ScaleJob) {
             // SAFETY: as above.
             unsafe { super::softmax::scale_rows::<$lanes>(job) }
+        }
+
+        /// Contract: that of `winograd::Spread`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn winograd_spread(job: &super::winograd::Spread) {
+            // SAFETY: as above.
+            unsafe { super::winograd::spread_all::<$lanes>(job) }
+        }
+
+        /// Contract: that of `winograd::Gather`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn winograd_gather(job: &super::winograd::Gather) {
+            // SAFETY: as above.
+            unsafe { super::winograd::gather_all::<$lanes>(job) }
         }
 
         /// Contract: that of `depthwise::Job`, and the processor has the set.

@@ -14,6 +14,7 @@ use super::super::kernels::pack::{DepthwiseFilters, Packed};
 use super::super::network::{Activation, Convolution, Linear, Network, Op, Rows, Value, Window};
 use super::pictures::{Canvas, Dense};
 use super::turns::{edges, groups, rooms};
+use super::winograd::Winograd;
 use super::{GROUP_MAX, Heads, Limits, Precision, Program, Source, Stage, Work};
 
 /// Where a value is not in a slot.
@@ -231,14 +232,22 @@ impl<'a> Compiler<'a> {
                 window: layer.window,
             }
         } else {
-            let Rows::Picture { width, .. } = self.network.shapes[index].rows else {
+            let Rows::Picture { height, width } = self.network.shapes[index].rows else {
                 unreachable!("a convolution makes a picture")
             };
-            Work::Dense {
-                x,
-                dense: Dense::new(self.isa, Canvas::of(self.isa, &x), layer, width),
-                activation,
-                residual,
+            match Winograd::new(self.isa, layer, x.columns, (height, width)) {
+                Some(winograd) => Work::Winograd {
+                    x,
+                    winograd,
+                    activation,
+                    residual,
+                },
+                None => Work::Dense {
+                    x,
+                    dense: Dense::new(self.isa, Canvas::of(self.isa, &x), layer, width),
+                    activation,
+                    residual,
+                },
             }
         };
         (work, value)
@@ -343,6 +352,7 @@ impl<'a> Compiler<'a> {
             room_of[key(draft.value, draft.precision)] = room;
         }
         let (mut stages, mut inner) = (Vec::new(), [0; GROUP_MAX - 1]);
+        let mut scratch = [0; 2];
         for (place, mut draft) in drafts.into_iter().enumerate() {
             let shape = self.network.shapes[draft.value];
             let rows = match shape.rows {
@@ -352,6 +362,10 @@ impl<'a> Compiler<'a> {
             };
             let edge = self.edges[draft.value];
             let is_interleaved = matches!(draft.work, Work::Picture);
+            if let Work::Winograd { winograd, .. } = &draft.work {
+                let floats = winograd.scratch();
+                scratch = [scratch[0].max(floats[0]), scratch[1].max(floats[1])];
+            }
             let picture = match shape.rows {
                 Rows::Picture { .. } => {
                     Canvas::new(self.isa, shape.rows, shape.columns, edge, is_interleaved)
@@ -418,6 +432,7 @@ impl<'a> Compiler<'a> {
             groups,
             slots,
             inner,
+            scratch,
             attentions: self.attentions,
             more,
         }
@@ -429,9 +444,9 @@ impl Work {
     fn sources(&mut self) -> impl Iterator<Item = &mut Source> {
         let (first, second) = match self {
             Self::Words { .. } | Self::Rows | Self::Patches { .. } | Self::Picture => (None, None),
-            Self::Linear { x, residual, .. } | Self::Dense { x, residual, .. } => {
-                (Some(x), residual.as_mut())
-            }
+            Self::Linear { x, residual, .. }
+            | Self::Dense { x, residual, .. }
+            | Self::Winograd { x, residual, .. } => (Some(x), residual.as_mut()),
             Self::Add { x, y } => (Some(x), Some(y)),
             Self::Attention { qkv: x, .. }
             | Self::Depthwise { x, .. }
@@ -452,9 +467,9 @@ impl Work {
     pub(super) fn reads(&self) -> impl Iterator<Item = usize> {
         let (first, second) = match self {
             Self::Words { .. } | Self::Rows | Self::Patches { .. } | Self::Picture => (None, None),
-            Self::Linear { x, residual, .. } | Self::Dense { x, residual, .. } => {
-                (Some(x), residual.as_ref())
-            }
+            Self::Linear { x, residual, .. }
+            | Self::Dense { x, residual, .. }
+            | Self::Winograd { x, residual, .. } => (Some(x), residual.as_ref()),
             Self::Add { x, y } => (Some(x), Some(y)),
             Self::Attention { qkv: x, .. }
             | Self::Depthwise { x, .. }

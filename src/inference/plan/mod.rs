@@ -14,6 +14,7 @@ use super::kernels::layer_norm;
 use super::kernels::memory::Aligned;
 use super::kernels::pack::{DepthwiseFilters, Packed};
 use super::kernels::pointwise::Activation;
+use super::kernels::winograd::Scratch;
 use super::network::{Network, Rows, Weights, Window};
 
 mod blocked;
@@ -28,9 +29,12 @@ mod stages;
 
 mod turns;
 
+mod winograd;
+
 use crate::rt::crew::Crew;
 use blocked::to_rows;
 use pictures::Dense;
+use winograd::Winograd;
 
 /// Stages of a group at most: a product, a depthwise convolution, a product.
 const GROUP_MAX: usize = 3;
@@ -73,6 +77,8 @@ struct Program {
     slots: Vec<usize>,
     /// Floats that stages pass to each other which take turns: of each but the last.
     inner: [usize; GROUP_MAX - 1],
+    /// Floats of the memory that Winograd's tiles need.
+    scratch: [usize; 2],
     attentions: Vec<Heads>,
     /// Rows that a sequence has at most beyond those of its input.
     more: usize,
@@ -101,6 +107,8 @@ struct Memory {
     slots: Vec<Aligned>,
     /// Of each of the crew: what stages that take turns pass to each other.
     inner: Vec<Vec<Aligned>>,
+    /// Of the convolution that runs, by Winograd's tiles.
+    scratch: Scratch,
     /// Of each kind one for each of the crew.
     attentions: Vec<Vec<Attention>>,
 }
@@ -134,6 +142,12 @@ enum Work {
     Dense {
         x: Source,
         dense: Dense,
+        activation: Activation,
+        residual: Option<Source>,
+    },
+    Winograd {
+        x: Source,
+        winograd: Winograd,
         activation: Activation,
         residual: Option<Source>,
     },
@@ -361,6 +375,7 @@ impl Memory {
         Self {
             slots: floats(&program.slots),
             inner: std::iter::repeat_with(inner).take(crew).collect(),
+            scratch: Scratch::with_room(program.scratch),
             attentions: program.attentions.iter().map(attention).collect(),
         }
     }

@@ -13,6 +13,7 @@ use super::super::kernels::pack::{DepthwiseFilters, Packed, Walk};
 use super::super::kernels::pointwise::{
     Activation, Input, Output, Precision, Runs, STEM_STEP, Step,
 };
+use super::super::kernels::winograd::{self, Picture};
 use super::super::network::{Convolution, Rows, Window};
 use super::shares::{self, Hands};
 use super::{Source, Stage, Work};
@@ -112,6 +113,37 @@ impl Canvas {
     fn reach(self, end: usize, window: Window) -> usize {
         let skip = self.edge - window.before;
         (end.max(1) - 1) * window.stride + skip + window.size
+    }
+
+    /// What windows read from output row `row` on.
+    pub fn windows_from(self, values: &[f32], row: usize, window: Window) -> Picture<'_> {
+        let skip = self.edge - window.before;
+        Picture {
+            values,
+            start: self.window_start(row, window, 0),
+            height: self.height + 2 * self.edge - skip - row * window.stride,
+            width: self.width + 2 * self.edge - skip,
+            row_stride: self.row_stride(),
+            block_stride: self.block_stride(),
+        }
+    }
+
+    /// Some rows to write, and what is added to them.
+    pub fn rows_from<'a>(
+        self,
+        values: SharedMut<'a>,
+        rows: Range<usize>,
+        residual: Option<&'a [f32]>,
+    ) -> winograd::Canvas<'a> {
+        winograd::Canvas {
+            values,
+            start: self.start(rows.start),
+            height: rows.len(),
+            width: self.width,
+            row_stride: self.row_stride(),
+            block_stride: self.block_stride(),
+            residual,
+        }
     }
 
     /// Writes the zeros left, right and above, and if there is room for all rows, below.
@@ -270,6 +302,7 @@ impl Stage {
         match &self.work {
             Work::Dense { x, dense, .. } => Some((x, dense.window)),
             Work::Depthwise { x, window, .. } => Some((x, *window)),
+            Work::Winograd { x, winograd, .. } => Some((x, winograd.window())),
             _ => None,
         }
     }

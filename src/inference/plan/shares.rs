@@ -8,6 +8,7 @@ use std::ops::Range;
 use super::super::kernels::memory::SharedMut;
 use super::super::kernels::pack::{Packed, Panel};
 use super::super::kernels::pointwise::{self, Activation, Input, Output, Runs};
+use super::super::kernels::winograd;
 use crate::rt::crew::{Crew, Share};
 
 /// Multiply-adds of a chunk at least: about 1 us, and to claim a chunk of which another core has just claimed the neighbour
@@ -128,6 +129,28 @@ fn cut(panels: &[Panel], halves: usize, block: usize) -> usize {
     let begins =
         |panel: &Panel| panel.first_block >= block && panel.first_block.is_multiple_of(halves);
     panels.iter().position(begins).unwrap_or(panels.len())
+}
+
+/// A convolution by its three steps, each by a crew.
+pub fn winograd(hands: &mut Hands<'_>, job: &winograd::Job<'_>) {
+    let work = job.multiply_adds();
+    // To spread and to gather is about a tenth of the work each.
+    let mut step = |units: usize, work: usize, one: &(dyn Fn(Range<usize>) + Sync)| {
+        let chunks = chunks(hands, units, work);
+        hands.share(chunks, &|chunk| one(part(units, chunks, chunk)));
+    };
+    // SAFETY: one step after the other, and each in parts that do not meet.
+    step(job.spreads(), work / 10, &|blocks| unsafe {
+        job.spread(blocks)
+    });
+    // SAFETY: as above.
+    step(winograd::PLACES, work, &|places| unsafe {
+        job.multiply(places)
+    });
+    // SAFETY: as above.
+    step(job.gathers(), work / 10, &|blocks| unsafe {
+        job.gather(blocks)
+    });
 }
 
 /// Calls `rows` once for each part of so many rows, with what may be written.

@@ -170,6 +170,25 @@ impl Stage {
                     0..canvas.height,
                 );
             }
+            (
+                Work::Winograd {
+                    x,
+                    winograd,
+                    activation,
+                    residual,
+                },
+                _,
+            ) => {
+                let canvas = self.canvas(isa);
+                canvas.clear_edge(to);
+                winograd.run(
+                    &mut Hands::of(crew),
+                    (Canvas::of(isa, x), &slots[x.slot]),
+                    (canvas, to.into()),
+                    (*activation, residual.map(|y| &*slots[y.slot])),
+                    &mut memory.scratch,
+                );
+            }
             (Work::Mean { x }, _) if matches!(x.rows, Rows::Picture { .. }) => {
                 Canvas::of(isa, x).mean(&slots[x.slot], tensor.pitch(), to);
             }
