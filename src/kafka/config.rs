@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::de::{Deserializer, Error as _};
 
+use crate::units::Nanos;
+
 /// `HOST:PORT/TOPIC`, or several brokers to ask: `HOST:PORT,HOST:PORT/TOPIC`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicAddress {
@@ -84,6 +86,44 @@ pub struct KafkaConfig {
     pub partition: Option<u16>,
     /// Where to begin. Default `"latest"`.
     pub begin: Begin,
+    /// How long the broker waits for records before it answers that there are none, 1 ms to 1 s. Kafka itself answers as soon as
+    /// there is one, whatever this is; brokers that only look now and then (Tansu: twice in this time) are so much slower.
+    /// Default 100 ms.
+    pub wait: Wait,
+}
+
+/// See [`KafkaConfig::wait`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "Nanos")]
+pub struct Wait(Nanos);
+
+/// BOUND: a connection that has died is noticed this much later.
+pub const WAIT_MAX: Nanos = Nanos::from_secs(1);
+
+impl Wait {
+    /// As brokers are told it.
+    pub fn as_millis(self) -> i32 {
+        i32::try_from(self.0.0 / 1_000_000).unwrap_or(i32::MAX)
+    }
+}
+
+impl Default for Wait {
+    fn default() -> Self {
+        Self(Nanos::from_millis(100))
+    }
+}
+
+impl TryFrom<Nanos> for Wait {
+    type Error = String;
+
+    fn try_from(wait: Nanos) -> Result<Self, String> {
+        match wait {
+            _ if wait < Nanos::from_millis(1) || wait > WAIT_MAX => {
+                Err(format!("a wait of {wait}: write 1 ms to 1 s"))
+            }
+            _ => Ok(Self(wait)),
+        }
+    }
 }
 
 /// Where a run begins in the log.

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use super::exchange::WAIT_MS;
+use super::config::WAIT_MAX;
 use super::trouble::Trouble;
 use crate::clock;
 use crate::rt::stop::Stop;
@@ -19,8 +19,8 @@ pub const TURN: Duration = Duration::from_millis(50);
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
 /// How long nothing may come while an answer is awaited.
 ///
-/// BOUND: what the broker waits for records, and twice what a slow network takes.
-const SILENCE_MAX: Nanos = Nanos::from_millis(WAIT_MS as i64 + 4000);
+/// BOUND: the longest that the broker waits for records, and twice what a slow network takes.
+const SILENCE_MAX: Nanos = Nanos(WAIT_MAX.0 + 4_000_000_000);
 
 /// BOUND: an answer is kept whole up to the largest batch that brokers take by default, 1 MiB, and as much again.
 const ANSWER_BYTES_MAX: usize = 2 << 20;

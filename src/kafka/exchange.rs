@@ -14,8 +14,6 @@ const API_VERSIONS: i16 = 18;
 const FETCH_VERSION: i16 = 10;
 const LIST_OFFSETS_VERSION: i16 = 1;
 
-/// Longest that a broker waits for records before it answers with none (ms).
-pub const WAIT_MS: i32 = 500;
 /// Bytes of records asked for at once: little enough to come whole over a bad connection, and more than a second of readings. A
 /// broker sends more only if the first batch alone is longer.
 pub const RECORDS_BYTES_MAX: i32 = 64 << 10;
@@ -255,12 +253,18 @@ pub fn offset(answer: &[u8]) -> Result<(Code, Option<i64>), Malformed> {
     Ok((code, Some(fields.i64()?).filter(|offset| *offset >= 0)))
 }
 
-/// Asks for records from `offset` on; the broker answers when it has one, or after [`WAIT_MS`].
-pub fn ask_records(topic: &str, partition: i32, offset: i64, correlation: i32) -> Vec<u8> {
+/// Asks for records from `offset` on; the broker answers when it has one, or after `wait_ms`.
+pub fn ask_records(
+    topic: &str,
+    partition: i32,
+    offset: i64,
+    wait_ms: i32,
+    correlation: i32,
+) -> Vec<u8> {
     Request::new(FETCH, FETCH_VERSION, correlation, false)
         // No replica; the wait; one byte is enough to answer; all committed or not; no session.
         .i32(-1)
-        .i32(WAIT_MS)
+        .i32(wait_ms)
         .i32(1)
         .i32(RECORDS_BYTES_MAX)
         .i8(0)

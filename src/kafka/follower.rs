@@ -66,6 +66,7 @@ impl Follower {
         let mut following = Following {
             address,
             partition: config.partition,
+            wait_ms: config.wait.as_millis(),
             position: Position::new(config.begin),
             stop: stop.clone(),
             asked_first: 0,
@@ -109,6 +110,7 @@ impl Drop for Follower {
 struct Following<F> {
     address: TopicAddress,
     partition: Option<u16>,
+    wait_ms: i32,
     position: Position,
     stop: Stop,
     /// Which of the address's brokers is asked first.
@@ -313,7 +315,8 @@ impl<F: FnMut(Event<'_>, &Stop)> Following<F> {
         let next = self.position.next().unwrap_or(0);
         let broker = connection.broker().to_owned();
         let topic = &self.address.topic;
-        let ask = |number| exchange::ask_records(topic, partition, next, number);
+        let wait = self.wait_ms;
+        let ask = |number| exchange::ask_records(topic, partition, next, wait, number);
         let (answer, arrived) = match connection.ask(ask, &self.stop) {
             Err(trouble @ Trouble::Lost { .. }) => {
                 self.beginning(connection.beginning(), &broker)?;

@@ -37,5 +37,5 @@ mod follower;
 // What a person is told when it cannot be heard.
 mod trouble;
 
-pub use config::{Begin, KafkaConfig, TopicAddress};
+pub use config::{Begin, KafkaConfig, TopicAddress, Wait};
 pub use follower::{Event, Follower};

@@ -11,8 +11,8 @@ use crate::brokers::{Broker, Cluster, Listener, Producer, Word, free_port, wait_
 
 pub fn earliest() -> KafkaConfig {
     KafkaConfig {
-        partition: None,
         begin: Begin::Earliest,
+        ..KafkaConfig::default()
     }
 }
 

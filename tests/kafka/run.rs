@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reflexarc::clock;
+use reflexarc::kafka::KafkaConfig;
 use reflexarc::rt::memory;
 use reflexarc::sensor::config::SensorConfig;
 use reflexarc::sensor::counters::SensorCounters;
@@ -12,7 +13,6 @@ use reflexarc::sensor::{Reading, SensorSource, open};
 use reflexarc::units::Nanos;
 
 use crate::brokers::{Broker, Listener, Producer, free_port, wait_until};
-use crate::heard::earliest;
 use crate::support;
 
 fn now_ms() -> i64 {
@@ -229,51 +229,64 @@ fn a_run_acts_on_instructions_and_readings_from_kafka_also_after_the_broker_was_
     );
 }
 
-/// From the producer's hand to this process, with the records there and back on this machine: a minute of each. For the record only: it
-/// prints, and asserts no time.
+/// From the producer's hand to this process, and on from there to the sensor's thread, with the broker on this machine: a minute with each wait
+/// where long tests are asked for. It prints, and asserts no time.
 #[test]
-#[expect(clippy::disallowed_macros, reason = "prints what it measured")]
-fn a_minute_of_readings_and_instructions_is_measured() {
+fn how_long_a_record_takes_is_measured() {
     let long = std::env::var_os("REFLEXARC_LONG").is_some();
-    let (readings, orders) = if long { (6000, 300) } else { (100, 5) };
+    for wait in ["100 ms", "10 ms"] {
+        measure(wait, if long { 6000 } else { 100 });
+    }
+}
+
+#[expect(clippy::disallowed_macros, reason = "prints what it measured")]
+fn measure(wait: &str, readings: usize) {
     let broker = Broker::start(free_port());
     broker.make("joints", 1);
     broker.make("orders", 1);
-    let (mut sensor, counters) = sensor(&broker.address(), "");
-    let listener = Listener::start(&format!("{}/orders", broker.address()), &earliest());
+    let follow = format!("begin = \"earliest\"\nwait = \"{wait}\"");
+    let address = broker.address();
+    let text = format!("source = \"kafka:{address}/joints\"\n[kafka]\n{follow}");
+    let mut sensor = open(&toml::from_str(&text).unwrap(), 0).unwrap();
+    sensor.start().unwrap();
+    let follow: KafkaConfig = toml::from_str(&follow).unwrap();
+    let listener = Listener::start(&format!("{address}/orders"), &follow);
     listener.wait_heard(1);
-    let mut producer = Producer::start(&broker.address());
-    let mut ages = Vec::new();
-    let mut next_at = clock::now();
+    let mut producer = Producer::start(&address);
     let talker = std::thread::spawn(move || {
-        for seq in 0..readings {
-            clock::sleep_until(next_at);
+        let mut due = clock::now();
+        for seq in 1..=readings {
+            clock::sleep_until(due);
             let at = clock::now().0;
             let reading = format!("{{\"seq\":{seq},\"at_ns\":{at},\"values\":[1]}}");
             producer.say_all("joints", [reading.as_bytes()]);
-            if seq % 20 == 10 && seq / 20 < orders {
+            if seq % 20 == 10 {
                 producer.say_all("orders", [clock::now().0.to_string().as_bytes()]);
             }
-            next_at += Nanos::from_millis(10);
+            due += Nanos::from_millis(10);
         }
     });
+    let (mut ages, mut here) = (Vec::new(), Vec::new());
     for _ in 0..readings {
         let reading = next(&mut *sensor);
-        ages.push(clock::now() - reading.at);
+        ages.push(reading.arrived - reading.at);
+        here.push(clock::now() - reading.arrived);
     }
     talker.join().unwrap();
-    listener.wait_values(orders);
-    assert_eq!(counters.gaps.get() + counters.duplicates.get(), 0);
-    let ordered = listener.heard_ages();
-    for (name, mut ages) in [
-        ("reading, on the sensor's thread", ages),
-        ("instruction", ordered),
+    listener.wait_values(readings / 20);
+    let counters = sensor.counters().unwrap();
+    let wrong = counters.gaps.get() + counters.duplicates.get();
+    assert_eq!((counters.accepted.get(), wrong), (readings as u64, 0));
+    for (name, mut times) in [
+        ("reading, produced to here", ages),
+        ("reading, here to the sensor's thread", here),
+        ("instruction, produced to here", listener.heard_ages()),
     ] {
-        ages.sort();
-        let at = |per_mille: usize| ages[(ages.len() - 1) * per_mille / 1000];
+        times.sort();
+        let at = |per_mille: usize| times[(times.len() - 1) * per_mille / 1000];
         println!(
-            "{name}: n {}, p50 {}, p99 {}, p99.9 {}, max {}",
-            ages.len(),
+            "wait {wait}: {name}: n {}, p50 {}, p99 {}, p99.9 {}, max {}",
+            times.len(),
             at(500),
             at(990),
             at(999),

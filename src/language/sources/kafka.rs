@@ -15,7 +15,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor, value::MapAccessDeseria
 use super::lines::{self, BadLine, Line};
 use crate::clock;
 use crate::error::{Fault, Kind, Result};
-use crate::kafka::{Begin, Event, Follower, KafkaConfig, TopicAddress};
+use crate::kafka::{Begin, Event, Follower, KafkaConfig, TopicAddress, Wait};
 use crate::link::{self, EveryReader, EveryWriter};
 use crate::rt::stop::Stop;
 use crate::rt::wait::Bell;
@@ -69,6 +69,8 @@ impl<'de> Visitor<'de> for EitherForm {
             #[serde(default)]
             begin: Begin,
             #[serde(default)]
+            wait: Wait,
+            #[serde(default)]
             oldest: Option<Nanos>,
         }
         let table = Table::deserialize(MapAccessDeserializer::new(map))?;
@@ -77,10 +79,13 @@ impl<'de> Visitor<'de> for EitherForm {
                 "`oldest` of 0 or less would refuse every instruction",
             ));
         }
-        let (partition, begin) = (table.partition, table.begin);
         Ok(InstructionTopic {
             topic: table.topic,
-            follow: KafkaConfig { partition, begin },
+            follow: KafkaConfig {
+                partition: table.partition,
+                begin: table.begin,
+                wait: table.wait,
+            },
             oldest: table.oldest,
         })
     }

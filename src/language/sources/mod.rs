@@ -39,8 +39,8 @@ pub struct LanguageConfig {
     /// or, if its name ends in `.toml`, `[[instruction]]` tables with `at = "5.0 s"` and `text`.
     /// Default: none.
     pub script: Option<PathBuf>,
-    /// A topic of Kafka, `"HOST:PORT/TOPIC"`, or a table with `topic`, `partition`, `begin` (`"latest"`, `"earliest"`) and
-    /// `oldest`: the value of each record is an instruction. Default: none.
+    /// A topic of Kafka, `"HOST:PORT/TOPIC"`, or a table with `topic`, `partition`, `begin` (`"latest"`, `"earliest"`),
+    /// `wait` and `oldest`: the value of each record is an instruction. Default: none.
     pub kafka: Option<kafka::InstructionTopic>,
     /// What the text encoder multiplies with: `f32`, or `bf16`, which halves the time of an instruction where the processor
     /// multiplies pairs of bf16 (AVX512-BF16), and is refused elsewhere; the cosine to the embedding in f32 is 0.9999 or more.
