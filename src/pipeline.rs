@@ -46,6 +46,7 @@ use crate::link::policy::{LinkPolicy, WhenFull};
 use crate::link::{self, NewestWriter};
 use crate::policy::Policy;
 use crate::record::recorder::Recorder;
+use crate::rt::crew::Partner;
 use crate::rt::plan::Plan;
 use crate::rt::stop::Stop;
 use crate::rt::sync::Arc;
@@ -67,6 +68,8 @@ pub struct Parts {
     pub source: Box<dyn Source>,
     /// Of its frames, one for each worker; at least one. Several need the layout [`Apart`](crate::rt::plan::Layout::Apart).
     pub encoders: Vec<Box<dyn Encoder>>,
+    /// Who helps them, in the order of the plan's partners.
+    pub partners: Vec<Partner>,
     /// The other cameras, each with what makes features of its frames.
     pub others: Vec<OtherCamera>,
     pub policy: Box<dyn Policy>,
@@ -92,6 +95,7 @@ impl Parts {
         Self {
             source,
             encoders: vec![encoder],
+            partners: Vec::new(),
             others: Vec::new(),
             policy,
             sensors: Vec::new(),
@@ -148,6 +152,7 @@ impl Pipeline {
         let Parts {
             source,
             encoders,
+            partners,
             others,
             policy,
             sensors,
@@ -260,6 +265,14 @@ impl Pipeline {
             let end = Arc::default();
             threads.push(spawn_capture(spec, capture, &end, stop)?);
             ends.push(end);
+        }
+        for (partner, spec) in partners.into_iter().zip(&plan.partners) {
+            threads.push(thread::spawn(spec.clone(), move |context| {
+                context.wait_for_go();
+                context.seal();
+                partner.run(context.wait, |now| context.beat.strike(now));
+                context.unseal();
+            })?);
         }
         let stop_language = stop.clone();
         let language = thread::housekeeping("language", move || {

@@ -149,6 +149,18 @@ const TOGETHER: &[(&str, &[&str])] = &[
         "encoder.workers = 2\nrecord.path = \"run.mcap\"",
         &["record.path", "replay --workers"],
     ),
+    (
+        "encoder.partners = [0, 1, 2]\nencoder.workers = 2",
+        &["encoder.partners", "shared evenly", "equally many"],
+    ),
+    (
+        "policy.name = \"still\"\nencoder.name = \"null\"\nencoder.partners = [0]",
+        &["encoder.partners", "run as a plan"],
+    ),
+    (
+        "encoder.backend = \"candle\"\nencoder.partners = [0]",
+        &["encoder.partners", "run as a plan"],
+    ),
 ];
 
 #[test]
@@ -213,6 +225,12 @@ const MISTAKES: &[Mistake] = &[
         &["did you mean `source`"],
     ),
     ("no worker", "[encoder]\nworkers = 0", 2, &["1 to 16"]),
+    (
+        "a partner twice",
+        "[encoder]\npartners = [1, 1]",
+        2,
+        &["core 1 is named twice"],
+    ),
     (
         "a policy of a link that is none",
         "[links.frames]\nwhen_full = \"newest\"",

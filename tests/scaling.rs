@@ -29,6 +29,55 @@ use reflexarc::telemetry::trace::Stage;
 use reflexarc::units::{Hertz, MonoTime, Nanos};
 
 // ---------------------------------------------------------------------------------------------
+// Partners of the encoder
+
+/// A plan for four cores, of which the way has 2 and 3, with partners on these.
+fn partnered(layout: Layout, partners: &[usize]) -> reflexarc::error::Result<Plan> {
+    let machine = Machine {
+        cores: vec![0, 1, 2, 3],
+        isolated: Vec::new(),
+    };
+    let threads = ThreadsConfig {
+        layout,
+        ..ThreadsConfig::default()
+    };
+    let plan = Plan::new(&threads, true, &machine, Nanos::ZERO, None);
+    plan.with_partners(&threads, &machine, partners, 0)
+}
+
+#[test]
+fn a_partner_is_refused_on_a_core_that_is_not_there_or_another_threads() {
+    for (layout, core, word) in [
+        (Layout::Together, 4, "[0, 1, 2, 3]"),
+        (Layout::Together, 3, "`capture`"),
+        (Layout::Together, 2, "`action`"),
+        (Layout::CaptureApart, 3, "`features`"),
+        (Layout::Apart, 3, "`features`"),
+    ] {
+        let said = partnered(layout, &[core]).unwrap_err().to_string();
+        assert!(said.contains(word), "{layout:?}, core {core}: {said}");
+    }
+}
+
+#[test]
+fn a_partner_has_the_class_of_whom_it_helps_and_a_core_to_itself() {
+    for layout in [Layout::Together, Layout::CaptureApart, Layout::Apart] {
+        let plan = partnered(layout, &[1]).unwrap();
+        let helped = match layout {
+            Layout::Together => &plan.capture,
+            _ => &plan.features,
+        };
+        assert_eq!(plan.partners[0].class, helped.class);
+        assert_eq!(plan.partners[0].cores, [1]);
+        assert_eq!(plan.housekeeping, [0]);
+    }
+    // Where nothing else is left housekeeping stays, and it is said.
+    let plan = partnered(Layout::Together, &[0, 1]).unwrap();
+    assert_eq!(plan.housekeeping, [0, 1]);
+    assert!(plan.why.contains("housekeeping too"), "{}", plan.why);
+}
+
+// ---------------------------------------------------------------------------------------------
 // Links, with a reader that is away
 
 /// A numbered thing, captured so long ago.

@@ -13,12 +13,14 @@ use serde_json::Value;
 use support::{assert_accounts_balance, link, report, text};
 
 /// What the threads may ask of the kernel between the first and the last frame.
-const ALLOWED: [(&str, &[&str]); 6] = [
+const ALLOWED: [(&str, &[&str]); 7] = [
     // Waits for the source's due time; wakes the features thread when it sleeps.
     ("capture", &["clock_nanosleep", "futex_wake"]),
     // Sleeps until it is rung.
     ("features", &["futex_wait", "futex_wake"]),
     ("features-", &["futex_wait", "futex_wake"]),
+    // Sleeps until it is called.
+    ("partner-", &["futex_wait"]),
     // Capture and features of another camera.
     ("camera-", &["clock_nanosleep", "futex_wake"]),
     ("fusion", &["futex_wait", "futex_wake"]),
@@ -28,6 +30,9 @@ const ALLOWED: [(&str, &[&str]); 6] = [
 
 /// The sink is one behind which a robot could stand, so that it must be said where its joints are.
 const START: &str = "action.start = [0.0, 0.0]\n";
+
+/// Threads that are no part of the way.
+const HOUSEKEEPING: [&str; 1] = ["language"];
 
 /// Seal and unseal ask for the parent's id, which nobody else does: it marks the place in the trace (see `rt::thread`).
 const SEAL_MARK: &str = "getppid";
@@ -231,6 +236,56 @@ fn the_way_is_sealed_with_several_workers_and_cameras() {
         assert!(shown.unwrap() > decided / 2, "{other}");
     }
     assert!(sources[0]["shown"].is_null());
+}
+
+/// Names of all threads that a traced process ever had, but the first one's.
+fn names_of_threads(dir: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap());
+    let traces = files.filter(|file| file.file_name().to_string_lossy().starts_with("trace."));
+    let named = traces.filter_map(|file| {
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let call = text.split("PR_SET_NAME, \"").nth(1)?;
+        Some(call.split('"').next()?.to_owned())
+    });
+    named.collect()
+}
+
+/// The encoder's partner does only what it must, and no thread works that was not asked for.
+#[test]
+fn the_way_is_sealed_with_a_partner_of_the_encoder() {
+    let cores = reflexarc::rt::thread::allowed_cores();
+    let [first, .., last] = cores[..] else {
+        eprintln!("skipped: a partner needs a second core");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let config = format!(
+        "policy.name = \"still\"\nencoder.partners = [{first}]\n\
+         threads.layout = \"together\"\nthreads.cores = [{last}]\n"
+    );
+    let source = "synthetic:640x480@30,frames=200";
+    let Some(report) = trace(dir.path(), &config, &["--source", source]) else {
+        return;
+    };
+    assert_sealed(dir.path(), &report, "partner");
+    let threads = report["threads"].as_array().unwrap();
+    let partner = threads.iter().find(|thread| thread["name"] == "partner-0");
+    let partner = partner.expect("the partner is in the report");
+    assert_eq!(partner["cores"], serde_json::json!([first]));
+    assert_eq!(partner["class_asked"], threads[0]["class_asked"]);
+    let known = |name: &String| {
+        let is_of_the_way = threads.iter().any(|thread| thread["name"] == name.as_str());
+        is_of_the_way || HOUSEKEEPING.contains(&name.as_str())
+    };
+    let strange: Vec<_> = names_of_threads(dir.path())
+        .into_iter()
+        .filter(|name| !known(name))
+        .collect();
+    assert_eq!(
+        strange,
+        Vec::<String>::new(),
+        "threads that nobody asked for"
+    );
 }
 
 #[test]

@@ -176,7 +176,8 @@ impl Config {
             .and_then(|()| self.threads.check(&Machine::detect()))
             .and_then(|()| self.check_policy())
             .and_then(|()| self.camera.check())
-            .and_then(|()| self.check_workers());
+            .and_then(|()| self.check_workers())
+            .and_then(|()| self.encoder.check_partners());
         checked.map_err(|fault| self.locate(fault))
     }
 

@@ -17,6 +17,7 @@ pub mod stage;
 
 use crate::error::StepError;
 pub use crate::frame::FrameView;
+use crate::rt::crew::Crew;
 
 /// The shape of an encoder's output: `rows` x `columns` positions of the picture, `channels` values each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,9 @@ pub trait Encoder: Send {
     fn name(&self) -> &'static str;
 
     fn shape(&self) -> FeatureShape;
+
+    /// Shares its work from now on with partners on other cores. An encoder that cannot lets them go.
+    fn share_with(&mut self, _crew: Crew) {}
 
     /// Reads the camera frame, once, into the model's input. After this the frame's slot goes back.
     fn load(&mut self, frame: FrameView<'_>) -> Result<(), StepError>;

@@ -117,18 +117,32 @@ impl Engine {
         })
     }
 
-    /// Shares the work of each run with the crew's partners, if a plan runs it; candle does not.
-    pub fn share_with(&mut self, crew: Crew) {
-        if let Runs::Plan(plan) = &mut self.runs {
-            **plan = Plan::clone(plan).with_partners(crew);
-        }
-    }
-
     /// What the kernels run on: `avx512`, `avx2`, `neon`, `portable` or `candle`.
     pub fn name(&self) -> &'static str {
         match &self.runs {
             Runs::Plan(plan) => plan.isa().name(),
             Runs::Candle(_) => "candle",
+        }
+    }
+
+    /// Shares the work of each run with the crew's partners, if a plan runs it; candle does not.
+    pub fn share_with(&mut self, crew: Crew) {
+        if let Runs::Plan(plan) = &mut self.runs {
+            plan.share_with(crew);
+        }
+    }
+
+    /// Wakes the partners for a run that comes within a millisecond.
+    pub fn call_partners(&mut self) {
+        if let Runs::Plan(plan) = &mut self.runs {
+            plan.call_partners();
+        }
+    }
+
+    /// Lets partners sleep that were called for a run which does not come.
+    pub fn dismiss_partners(&mut self) {
+        if let Runs::Plan(plan) = &mut self.runs {
+            plan.dismiss_partners();
         }
     }
 
@@ -168,6 +182,17 @@ impl Engine {
 /// # Errors
 /// [`Kind::Unsupported`].
 pub fn check(isa: Isa, precision: Precision) -> Result<()> {
+    if precision == Precision::Int8 && !isa.takes_bytes() {
+        return Err(Fault::new(
+            Kind::Unsupported,
+            "the precision \"int8\" is not possible on this processor",
+            format!(
+                "its {} has no instruction that multiplies bytes (AVX512-VNNI, or the dot products of ARMv8.2)",
+                isa.name()
+            ),
+            "leave the precision out, or set it to \"f32\"",
+        ));
+    }
     if precision == Precision::Bf16 && !isa.has_pairs() {
         return Err(Fault::new(
             Kind::Unsupported,

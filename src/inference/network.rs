@@ -141,6 +141,11 @@ pub struct BatchNorm {
 }
 
 impl Convolution {
+    /// Windows of one pixel, one after the other: a linear layer of each pixel.
+    pub(super) fn is_pointwise(&self) -> bool {
+        self.window == Window::centred(1, 1) && !self.is_depthwise
+    }
+
     /// With a batch normalisation behind it folded in: its factor goes into the weights, its sum into the bias. Computed in
     /// f64, and rounded once.
     #[expect(

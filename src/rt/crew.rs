@@ -33,6 +33,9 @@ const WAIT_AWAKE: Nanos = Nanos::from_millis(1);
 /// How long it then sleeps between two looks.
 const NAP: Nanos = Nanos::from_micros(50);
 
+/// How often a partner that nobody calls shows that it is alive.
+const IDLE_TURN: Nanos = Nanos::from_millis(50);
+
 /// Who does a chunk, and which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
@@ -365,6 +368,16 @@ impl Partner {
     fn calls(&self) -> u32 {
         // ORDERING(calls): Relaxed, see `Crew::turn`.
         self.shared.calls.0.load(Ordering::Relaxed)
+    }
+
+    /// The body of a partner's thread: until the caller has gone.
+    pub fn run(mut self, wait: WaitPolicy, mut alive: impl FnMut(MonoTime)) {
+        // BOUND: ends with the caller.
+        while !self.is_over() {
+            let now = clock::now();
+            alive(now);
+            self.serve(wait, now + IDLE_TURN);
+        }
     }
 
     /// Waits for a call, until `deadline`, and works until it is dismissed or has nothing to do for 2 ms.

@@ -175,6 +175,8 @@ pub struct Plan {
     pub workers: Vec<ThreadSpec>,
     /// Of the cameras after the first: capture and features on one thread each.
     pub cameras: Vec<ThreadSpec>,
+    /// Of the encoder: those of each worker one after the other.
+    pub partners: Vec<ThreadSpec>,
     pub housekeeping: Vec<usize>,
     /// Why it is like this, for people.
     pub why: String,
@@ -282,6 +284,7 @@ impl Plan {
             sensor,
             workers: Vec::new(),
             cameras: Vec::new(),
+            partners: Vec::new(),
             housekeeping,
             why,
         }
@@ -330,6 +333,92 @@ impl Plan {
             .zip(1..)
             .for_each(|(camera, number)| camera.name = format!("camera-{number}"));
         self
+    }
+
+    /// The same with partners of the encoder on these cores. Their class is that of the threads that they help: whoever waits
+    /// for a partner waits for nothing that comes after it.
+    ///
+    /// # Errors
+    /// `Config` if the machine lacks a core, or another thread of the way has it.
+    pub fn with_partners(
+        mut self,
+        config: &ThreadsConfig,
+        machine: &Machine,
+        cores: &[usize],
+        sensors: usize,
+    ) -> Result<Self> {
+        let refused = |core: usize, why: String, fix: &str| {
+            let what = format!("encoder.partners names core {core}");
+            Err(Fault::new(Kind::Config, what, why, fix))
+        };
+        for &core in cores {
+            if !machine.cores.contains(&core) {
+                return refused(
+                    core,
+                    format!("this process may run on the cores {:?}", machine.cores),
+                    "name some of those, or leave the key out",
+                );
+            }
+            let mut others = self.threads_of_the_way(sensors);
+            if let Some(other) = others.find(|spec| spec.cores.contains(&core)) {
+                return refused(
+                    core,
+                    format!(
+                        "the thread `{}` runs on it, and one would keep the other waiting",
+                        other.name
+                    ),
+                    "name a core that no other thread of the way has, or give that thread another (threads.cores, threads.*.core)",
+                );
+            }
+        }
+        let class = self.encoding().class;
+        self.partners = (0..)
+            .zip(cores)
+            .map(|(index, core): (usize, &usize)| ThreadSpec {
+                name: format!("partner-{index}"),
+                class,
+                cores: vec![*core],
+                // A call comes with the next frame, so a spin before that would be for nothing.
+                wait: Waits::SLEEP,
+            })
+            .collect();
+        let free = |core: &usize| !cores.contains(core);
+        let rest: Vec<usize> = self.housekeeping.iter().copied().filter(free).collect();
+        if !cores.is_empty() && config.housekeeping.is_none() && !rest.is_empty() {
+            self.housekeeping = rest;
+        }
+        if let Some(core) = self.housekeeping.iter().find(|core| !free(core)) {
+            let _ = writeln!(
+                self.why,
+                "partners: core {core} serves housekeeping too, which a partner keeps waiting while it works."
+            );
+        }
+        Ok(self)
+    }
+
+    /// The thread that encodes the first camera's frames, or the first of them.
+    fn encoding(&self) -> &ThreadSpec {
+        match self.layout {
+            Layout::Together | Layout::Auto => &self.capture,
+            _ => self.workers.first().unwrap_or(&self.features),
+        }
+    }
+
+    /// Those that run, with so many sensors; not the partners.
+    fn threads_of_the_way(&self, sensors: usize) -> impl Iterator<Item = &ThreadSpec> {
+        let features = match self.layout {
+            Layout::Together | Layout::Auto => None,
+            _ => self.workers.is_empty().then_some(&self.features),
+        };
+        let fusion = (self.layout == Layout::Apart).then_some(&self.fusion);
+        let sensor = (sensors > 0).then_some(&self.sensor);
+        [&self.capture, &self.action]
+            .into_iter()
+            .chain(features)
+            .chain(fusion)
+            .chain(sensor)
+            .chain(&self.workers)
+            .chain(&self.cameras)
     }
 
     fn several(&self, name: &str, count: usize, cores: &[usize], below: u8) -> Vec<ThreadSpec> {

@@ -53,7 +53,7 @@ pub(super) struct Waits {
 
 impl Waits {
     pub(super) const PARK: WaitPolicy = WaitPolicy::Park { spin: PARK_SPIN };
-    const SLEEP: WaitPolicy = WaitPolicy::Park { spin: Nanos::ZERO };
+    pub(super) const SLEEP: WaitPolicy = WaitPolicy::Park { spin: Nanos::ZERO };
     const TIMED: WaitPolicy = TIMED;
 
     pub fn new(wait: WaitChoice, seats: &[Seat<'_>; 5], why: &mut String) -> Self {

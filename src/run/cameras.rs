@@ -3,6 +3,7 @@
 //! Thread: main, before the run. Allocates: yes. Blocks: on devices and files.
 
 use std::path::Path;
+use std::thread;
 
 use crate::action::Sink;
 use crate::capture::Source;
@@ -21,6 +22,9 @@ use crate::link::policy::{LinkConfig, WhenFull};
 use crate::pipeline::{LinkPolicies, OtherCamera};
 use crate::record::config::Frames;
 use crate::record::recorder::EXTRA_SLOTS;
+use crate::rt::crew::Partner;
+use crate::rt::stop::Stop;
+use crate::rt::wait::WaitPolicy;
 use crate::scene::{Scene, SceneTruth};
 use crate::sensor::SensorSource;
 use crate::units::{MonoTime, Nanos};
@@ -123,8 +127,30 @@ pub(super) fn lens(config: &Config, format: &FrameFormat) -> Result<Lens> {
     Ok(Lens::new(across, aspect))
 }
 
-/// Runs the encoder on an empty frame and measures it warm: the plan follows from that.
-pub(super) fn warm_up(encoder: &mut dyn Encoder, format: &FrameFormat) -> Nanos {
+/// Runs the encoder on an empty frame, with its partners, and measures it warm: the plan follows from that.
+pub(super) fn warm_up(
+    encoder: &mut dyn Encoder,
+    partners: &mut [Partner],
+    format: &FrameFormat,
+) -> Nanos {
+    const SLEEP: WaitPolicy = WaitPolicy::Park { spin: Nanos::ZERO };
+    const TURN: Nanos = Nanos::from_millis(5);
+    let done = Stop::default();
+    thread::scope(|scope| {
+        for partner in partners {
+            scope.spawn(|| {
+                while !done.asked() {
+                    partner.serve(SLEEP, clock::now() + TURN);
+                }
+            });
+        }
+        let work = measure(encoder, format);
+        done.ask();
+        work
+    })
+}
+
+fn measure(encoder: &mut dyn Encoder, format: &FrameFormat) -> Nanos {
     const RUNS: usize = 5;
     let bytes = vec![128; format.frame_bytes()];
     let meta = FrameMeta {

@@ -80,7 +80,7 @@ pub fn configure(args: &cli::Run) -> Result<Config> {
 pub fn check(args: &cli::Run) -> Result<String> {
     let config = configure(args)?;
     let opened = parts::open(&config, args).map_err(|fault| config.locate(fault))?;
-    let plan = opened.plan(&config);
+    let plan = opened.plan(&config)?;
     let way = opened.way(&config, &plan);
     let checked = way::check(&way.map_err(|fault| config.locate(fault))?);
     checked.refuse()?;
@@ -96,7 +96,7 @@ pub fn check(args: &cli::Run) -> Result<String> {
 pub fn estimate(args: &cli::Run) -> Result<way::Check> {
     let config = configure(args)?;
     let opened = parts::open(&config, args).map_err(|fault| config.locate(fault))?;
-    let plan = opened.plan(&config);
+    let plan = opened.plan(&config)?;
     let way = opened.way(&config, &plan);
     Ok(way::check(&way.map_err(|fault| config.locate(fault))?))
 }
@@ -133,7 +133,7 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     let windows = std::mem::take(&mut resume.windows);
     let mut opened =
         parts::open_resumed(config, args, resume).map_err(|fault| config.locate(fault))?;
-    let mut plan = opened.plan(config);
+    let mut plan = opened.plan(config)?;
     let way = opened.way(config, &plan);
     let checked = way::check(&way.map_err(|fault| config.locate(fault))?);
     checked.refuse()?;

@@ -28,6 +28,7 @@ use crate::policy::gaze::Gaze;
 use crate::policy::still::Still;
 use crate::policy::{Explainer, Policy, PolicyStatus};
 use crate::record::recorder::Recorder;
+use crate::rt::crew::crew;
 use crate::rt::plan::{Layout, Machine, Plan};
 use crate::run::{cameras, speech};
 use crate::scene::SceneTruth;
@@ -107,8 +108,16 @@ pub(super) fn open_resumed(config: &Config, args: &cli::Run, resume: Resume) -> 
     let recorder = config.record.path.is_some();
     let recorder = recorder.then(|| Recorder::open(&config.record, &format));
     let recorder = recorder.transpose()?;
-    let mut encoders = open_encoders(config, format, config.encoder.workers.get())?;
-    let work = cameras::warm_up(&mut *encoders[0], &format);
+    let workers = config.encoder.workers.get();
+    let mut encoders = open_encoders(config, format, workers)?;
+    let mut partners = Vec::new();
+    let each = config.encoder.partners.len() / workers;
+    for encoder in encoders.iter_mut().filter(|_| each > 0) {
+        let (crew, helping) = crew(each);
+        encoder.share_with(crew);
+        partners.extend(helping);
+    }
+    let work = cameras::warm_up(&mut *encoders[0], &mut partners[..each], &format);
     let lens = cameras::lens(config, &format)?;
     let policy = open_policy(config, &dir, lens, &*encoders[0])?;
 
@@ -160,6 +169,7 @@ pub(super) fn open_resumed(config: &Config, args: &cli::Run, resume: Resume) -> 
         parts: Some(Parts {
             source,
             encoders,
+            partners,
             others,
             policy,
             sensors,
@@ -207,7 +217,9 @@ fn open_encoders(
 pub(crate) type Mind = (Vec<Box<dyn Encoder>>, Box<dyn Policy>);
 
 impl Opened {
-    pub fn plan(&self, config: &Config) -> Plan {
+    /// # Errors
+    /// `Config` if partners of the encoder have a core that they cannot have.
+    pub fn plan(&self, config: &Config) -> Result<Plan> {
         let machine = Machine::detect();
         let mut threads = config.threads.clone();
         let workers = config.encoder.workers.get();
@@ -216,7 +228,10 @@ impl Opened {
         }
         let fifo = config.real_time.fifo;
         let plan = Plan::new(&threads, fifo, &machine, self.work, self.period);
-        plan.scaled(&threads, &machine, workers, config.camera.others.len())
+        let plan = plan.scaled(&threads, &machine, workers, config.camera.others.len());
+        let partners = &config.encoder.partners;
+        let plan = plan.with_partners(&threads, &machine, partners, self.sensors.len());
+        plan.map_err(|fault| config.locate(fault))
     }
 
     /// What can be computed about this run before it runs. Only before the parts are taken.

@@ -7,6 +7,9 @@
     clippy::cast_precision_loss
 )]
 
+#[path = "../encoder/bytes.rs"]
+mod bytes;
+
 #[path = "../encoder/kernels.rs"]
 mod kernels;
 

@@ -9,7 +9,8 @@ use reflexarc::features::networks::{Model, Until};
 use reflexarc::features::preprocess::Crop;
 use reflexarc::features::{Encoder, FeatureMap, FrameView};
 use reflexarc::frame::{FrameFormat, FrameMarks, FrameMeta, PixelFormat, StampSource};
-use reflexarc::inference::engine::Backend;
+use reflexarc::inference::engine::{self, Backend};
+use reflexarc::inference::kernels::Isa;
 use reflexarc::inference::plan::Precision;
 use reflexarc::units::MonoTime;
 
@@ -270,4 +271,24 @@ fn every_network_runs_on_frames_from_a_file_of_weights() {
             }
         }
     }
+}
+
+#[test]
+fn a_precision_that_the_processor_has_no_instructions_for_is_refused() {
+    for isa in Isa::available() {
+        engine::check(isa, Precision::F32).unwrap();
+        let older = [isa.without_pairs(), isa.without_quads()];
+        for isa in older.into_iter().flatten() {
+            let fault = engine::check(isa, Precision::Bf16).unwrap_err();
+            assert_eq!(fault.kind, Kind::Unsupported);
+            assert!(fault.to_string().contains("bf16"), "{fault}");
+        }
+        if let Some(isa) = isa.without_quads() {
+            let fault = engine::check(isa, Precision::Int8).unwrap_err();
+            assert_eq!(fault.kind, Kind::Unsupported);
+            assert!(fault.to_string().contains("int8"), "{fault}");
+        }
+    }
+    let portable = Isa::named("portable").unwrap();
+    assert!(engine::check(portable, Precision::Bf16).is_err());
 }

@@ -183,6 +183,7 @@ fn check_pointwise(isa: Isa, case: &Pointwise, random: &mut Seeded, seed: u64) {
                 step: case.step,
                 segment_stride: case.segment_stride,
                 run_stride: case.input_run,
+                scales: None,
             },
             &mut Output {
                 values: (&mut output).into(),
@@ -330,6 +331,7 @@ fn a_slice_that_is_one_value_short_is_refused() {
                         step: case.step,
                         segment_stride: case.segment_stride,
                         run_stride: case.input_run,
+                        scales: None,
                     },
                     &mut Output {
                         values: (&mut vec![0.0; output]).into(),
@@ -369,6 +371,7 @@ fn strides_that_do_not_fit_a_machine_word_are_refused() {
                     step: Step::Block,
                     segment_stride,
                     run_stride: 0,
+                    scales: None,
                 },
                 &mut Output {
                     values: (&mut vec![0.0; 3 * lanes]).into(),

@@ -178,6 +178,7 @@ fn check_product(isa: Isa, seed: u64) {
             step: Step::Block,
             segment_stride: input.pitch,
             run_stride: 0,
+            scales: None,
         },
         &mut Output {
             values: (&mut output.values).into(),
@@ -206,6 +207,7 @@ fn check_product(isa: Isa, seed: u64) {
                     let found = number(&output, &output.values, row, column);
                     (f64::from(found), expected.abs() / 256.0)
                 }
+                Precision::Int8 => unreachable!("see the tests of bytes"),
             };
             assert!(
                 (found - expected).abs() <= tolerance + 2e-6 * (inputs as f64 + 10.0),
@@ -358,6 +360,7 @@ fn check_attention(isa: Isa, precision: Precision, seed: u64) {
     let (q_values, kv_values) = match precision {
         Precision::F32 => (q.values.clone(), kv.values.clone()),
         Precision::Bf16 => (q.round(), kv.round()),
+        Precision::Int8 => unreachable!("there is no attention in int8"),
     };
     let queries_part = Part {
         values: &q_values,
@@ -416,6 +419,7 @@ fn check_attention(isa: Isa, precision: Precision, seed: u64) {
                         let found = number(&output, &output.values, query, to);
                         (f64::from(found), 1.0 / 256.0)
                     }
+                    Precision::Int8 => unreachable!("there is no attention in int8"),
                 };
                 assert!(
                     (found - expected).abs() < tolerance,
@@ -453,6 +457,7 @@ fn activations(isa: Isa, activation: Activation, values: &[f32]) -> Vec<f32> {
             step: Step::Block,
             segment_stride: 0,
             run_stride: 0,
+            scales: None,
         },
         &mut Output {
             values: (&mut output).into(),

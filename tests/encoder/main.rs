@@ -8,6 +8,10 @@
     clippy::cast_precision_loss
 )]
 
+mod accuracy;
+
+mod bytes;
+
 mod convolutions;
 
 mod damage;

@@ -34,7 +34,8 @@ fn shared(plan: &Plan, partners: usize, input: Input<'_>, lengths: &[usize], len
     let mut expected = vec![0.0; len];
     plan.clone().run(input, lengths, &mut expected);
     let (crew, partners) = crew(partners);
-    let mut plan = plan.clone().with_partners(crew);
+    let mut plan = plan.clone();
+    plan.share_with(crew);
     thread::scope(|scope| {
         for partner in partners {
             scope.spawn(move || serve(partner));
@@ -57,7 +58,9 @@ fn compare(net: &Network, limits: Limits, input: Input<'_>, lengths: &[usize]) -
     let rows: usize = lengths.iter().map(|&len| output.rows.of(len)).sum();
     let mut helped = 0;
     for isa in sets() {
-        for precision in [Precision::F32, Precision::Bf16] {
+        let precisions = [Precision::F32, Precision::Bf16, Precision::Int8];
+        let takes = |p: &Precision| *p != Precision::Int8 || isa.takes_bytes();
+        for precision in precisions.into_iter().filter(takes) {
             let plan = Plan::new(net, isa, precision, limits);
             for partners in 1..=3 {
                 helped += shared(&plan, partners, input, lengths, rows * output.columns);
@@ -117,12 +120,12 @@ fn a_plan_whose_partners_never_come_gives_the_same() {
     };
     let input = random.values(40 * 20);
     let len = net.output().rows.of(40) * net.output().columns;
-    let plan = Plan::new(&net, Isa::best(), Precision::F32, limits);
+    let mut plan = Plan::new(&net, Isa::best(), Precision::F32, limits);
     let (mut alone, mut found) = (vec![0.0; len], vec![0.0; len]);
     plan.clone().run(Input::Rows(&input), &[40], &mut alone);
     let (crew, partners) = crew(2);
-    plan.with_partners(crew)
-        .run(Input::Rows(&input), &[40], &mut found);
+    plan.share_with(crew);
+    plan.run(Input::Rows(&input), &[40], &mut found);
     assert_eq!(alone, found);
     drop(partners);
 }

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 
 pub mod network;
 
@@ -22,6 +23,7 @@ use crate::frame::FrameFormat;
 use crate::inference::engine::Backend;
 use crate::inference::plan::Precision;
 use crate::models;
+use crate::rt::crew::PARTNERS_MAX;
 
 /// Which encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -70,7 +72,8 @@ pub struct EncoderConfig {
     /// What computes it: `"plan"` (default, the fastest instruction set of the processor), `"plan-avx512"`,
     /// `"plan-avx2"`, `"plan-neon"`, `"plan-portable"`, or `"candle"` (the slow reference).
     pub backend: Backend,
-    /// What it multiplies with: `"f32"` (default) or `"bf16"`, which is refused where it would be slower.
+    /// What it multiplies with: `"f32"` (default), `"bf16"` or `"int8"`, which are refused where the processor has no
+    /// instructions for them. What they cost in accuracy is in `docs/inference.md`.
     pub precision: Precision,
     /// What it gives: `"map"` (default), the features of each position, or `"summary"`, those of the whole picture.
     pub features: Features,
@@ -83,6 +86,28 @@ pub struct EncoderConfig {
     /// Threads that encode the first camera's frames, one frame each in turn, 1 to 16. Default 1. More of them take more frames
     /// a second; each frame takes as long as with one.
     pub workers: Workers,
+    /// Cores whose threads help with each frame: the work of every layer is cut, and a frame takes less time. Default none.
+    /// No other thread of the way may have them. Several workers have equally many each, the first worker's first.
+    #[serde(deserialize_with = "partners")]
+    pub partners: Vec<usize>,
+}
+
+/// Cores, none twice.
+fn partners<'de, D: Deserializer<'de>>(d: D) -> std::result::Result<Vec<usize>, D::Error> {
+    let cores = Vec::<usize>::deserialize(d)?;
+    let twice = (0..cores.len()).find(|&i| cores[..i].contains(&cores[i]));
+    if let Some(i) = twice {
+        return Err(D::Error::custom(format!(
+            "core {} is named twice",
+            cores[i]
+        )));
+    }
+    if cores.len() > PARTNERS_MAX {
+        return Err(D::Error::custom(format!(
+            "more than {PARTNERS_MAX} partners"
+        )));
+    }
+    Ok(cores)
 }
 
 /// How many threads encode.
@@ -114,6 +139,34 @@ impl TryFrom<u8> for Workers {
 }
 
 impl EncoderConfig {
+    /// Refuses partners that could not help.
+    ///
+    /// # Errors
+    /// `Config`.
+    pub fn check_partners(&self) -> Result<()> {
+        let (partners, workers) = (self.partners.len(), self.workers.get());
+        let refused = |why: String, fix: &str| {
+            let what = format!("encoder.partners = {:?}", self.partners);
+            Err(Fault::new(Kind::Config, what, why, fix))
+        };
+        if partners == 0 {
+            return Ok(());
+        }
+        if self.name == EncoderName::Null || self.backend == Backend::Candle {
+            return refused(
+                "only networks that run as a plan share their work".to_owned(),
+                "leave encoder.partners out, or name a network and leave encoder.backend out",
+            );
+        }
+        if !partners.is_multiple_of(workers) {
+            return refused(
+                format!("{partners} cores cannot be shared evenly by {workers} workers"),
+                "name equally many cores for each worker",
+            );
+        }
+        Ok(())
+    }
+
     /// The file of the models cache that it reads, if any.
     pub fn cached_weights(&self) -> Option<&'static str> {
         match self.name {

@@ -16,6 +16,7 @@ use crate::frame::FrameFormat;
 use crate::inference::engine::Engine;
 use crate::inference::plan::Input;
 use crate::inference::tensors::TensorFile;
+use crate::rt::crew::Crew;
 
 /// Forwards before the first frame: the first one brings weights and buffers into memory and caches, the second
 /// shows that the first was enough, the third that the processor has left its idle frequency.
@@ -126,8 +127,18 @@ impl Encoder for NetworkEncoder {
         self.shape
     }
 
+    fn share_with(&mut self, crew: Crew) {
+        self.engine.share_with(crew);
+    }
+
     fn load(&mut self, frame: FrameView<'_>) -> Result<(), StepError> {
-        self.preprocess.run(frame, &mut self.input)
+        // They wake while the frame is read.
+        self.engine.call_partners();
+        let read = self.preprocess.run(frame, &mut self.input);
+        if read.is_err() {
+            self.engine.dismiss_partners();
+        }
+        read
     }
 
     fn encode(&mut self, out: &mut FeatureMap) -> Result<(), StepError> {

@@ -5,10 +5,10 @@
 //! are the weights and the scores the pixels.
 
 use super::Isa;
-use super::bf16::Precision;
 use super::memory::{Aligned, SharedMut};
 use super::pack::{Packed, Walk};
 use super::pointwise::{self, Activation, Input, Output, Runs, Step};
+use super::precision::Precision;
 use super::softmax;
 
 /// Queries whose scores are computed together. The scores of a strip stay near: 40 KB for 257 keys, and as many rows
@@ -47,9 +47,10 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Whether heads of so many columns each begin at a block.
+    /// Whether heads of so many columns each begin at a block. There is no attention in int8.
     pub fn takes(isa: Isa, precision: Precision, head_len: usize) -> bool {
-        head_len.is_multiple_of(isa.lanes() * precision.columns_per_word())
+        precision != Precision::Int8
+            && head_len.is_multiple_of(isa.lanes() * precision.columns_per_word())
     }
 
     /// For at most `keys_max` keys, with `heads` heads of `head_len` columns each.
@@ -70,6 +71,7 @@ impl Attention {
         let scores = STRIP_ROWS * isa.blocks(keys_max) * isa.lanes();
         let (rounded, unrounded) = match precision {
             Precision::F32 => (0, 0),
+            Precision::Int8 => unreachable!("it takes no such heads"),
             Precision::Bf16 => (scores, STRIP_ROWS * head_len),
         };
         Self {
@@ -198,7 +200,7 @@ impl Attention {
             let rows = steps.chunks_exact_mut(width);
             let rows = rows.map(|row| &mut row[(output - panel.first_block) * lanes..][..lanes]);
             match self.precision {
-                Precision::F32 => {
+                Precision::F32 | Precision::Int8 => {
                     for (row, value) in rows.zip(values.chunks_exact(lanes)) {
                         row.copy_from_slice(value);
                     }
@@ -245,7 +247,7 @@ impl Attention {
         let (values, panels) = (&self.values, &self.values.panels);
         let (none, runs) = (Activation::None, Runs::one(rows));
         match self.precision {
-            Precision::F32 => {
+            Precision::F32 | Precision::Int8 => {
                 softmax::run(isa, scores, &mut self.scores, &mut self.factors, None);
                 let weights = from(&self.scores, 0, near);
                 // SAFETY: of these two the first is gone when the second is used; and the caller has the other.
@@ -286,6 +288,7 @@ fn from(values: &[f32], start: usize, pitch: usize) -> Input<'_> {
         step: Step::Block,
         segment_stride: pitch,
         run_stride: 0,
+        scales: None,
     }
 }
 

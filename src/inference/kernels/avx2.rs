@@ -1,17 +1,19 @@
 //! AVX2 with FMA: 8 lanes, 16 registers.
 
 use std::arch::x86_64::{
-    __m256, _CMP_ORD_Q, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_add_ps, _mm_cvtss_f32,
-    _mm_max_ps, _mm_movehl_ps, _mm_shuffle_ps, _mm_storeu_si128, _mm256_add_epi32, _mm256_add_ps,
-    _mm256_and_si256, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
-    _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvtps_epi32, _mm256_div_ps,
-    _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps,
-    _mm256_mul_ps, _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_round_ps,
-    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_srli_epi32,
-    _mm256_storeu_ps, _mm256_sub_ps,
+    __m256, __m256i, _CMP_ORD_Q, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_add_ps,
+    _mm_cvtss_f32, _mm_max_ps, _mm_movehl_ps, _mm_packs_epi32, _mm_packus_epi16, _mm_shuffle_ps,
+    _mm_storel_epi64, _mm_storeu_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256,
+    _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_castsi256_si128,
+    _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_extractf128_ps,
+    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_madd_epi16, _mm256_max_ps,
+    _mm256_min_ps, _mm256_mul_ps, _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_round_ps,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi16,
+    _mm256_slli_epi32, _mm256_srai_epi16, _mm256_srli_epi16, _mm256_srli_epi32, _mm256_storeu_ps,
+    _mm256_sub_ps,
 };
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Quads};
 
 /// A register of AVX. A value exists only on a processor with AVX2 and FMA (contract of the constructors).
 #[derive(Clone, Copy)]
@@ -170,6 +172,20 @@ impl Lanes for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8) {
+        // SAFETY: the set is there because `self` is; the caller says that 8 bytes are writable.
+        unsafe {
+            let whole = _mm256_cvtps_epi32(self.0);
+            let (low, high) = (
+                _mm256_castsi256_si128(whole),
+                _mm256_extracti128_si256::<1>(whole),
+            );
+            let halves = _mm_packs_epi32(low, high);
+            _mm_storel_epi64(to.cast(), _mm_packus_epi16(halves, halves));
+        }
+    }
+
+    #[inline(always)]
     fn relu6(self) -> Self {
         // The instructions return their second operand when either is a NaN, so the value stands second.
         // SAFETY: the set is there because `self` is.
@@ -179,6 +195,64 @@ impl Lanes for Ymm {
                 _mm256_max_ps(_mm256_setzero_ps(), self.0),
             )
         })
+    }
+}
+
+/// Four bytes a word. The one instruction that multiplies bytes (`vpmaddubsw`) limits sums to 16 bits, which two products of a
+/// byte can be beyond; so bytes are widened, and pairs of those multiplied and summed. A value exists only on a processor
+/// with AVX2.
+#[derive(Clone, Copy)]
+struct YmmQuads(__m256i);
+
+impl YmmQuads {
+    #[inline(always)]
+    fn of(words: Ymm) -> Self {
+        // SAFETY: the set is there because `words` is.
+        Self(unsafe { _mm256_castps_si256(words.0) })
+    }
+}
+
+impl Quads for YmmQuads {
+    type Sum = Ymm;
+    type Total = __m256i;
+
+    const OFFSET: i32 = 0;
+
+    #[inline(always)]
+    unsafe fn load_words(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self::of(unsafe { Ymm::load(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self::of(unsafe { Ymm::splat(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_totals(from: *const f32) -> __m256i {
+        // SAFETY: the caller's contract is the same.
+        Self::of(unsafe { Ymm::load(from) }).0
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, total: __m256i) -> __m256i {
+        // SAFETY: the set is there because `self` is.
+        unsafe {
+            let even = _mm256_and_si256(self.0, _mm256_set1_epi16(0xff));
+            let odd = _mm256_srli_epi16::<8>(self.0);
+            let even_weights = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(weights.0));
+            let odd_weights = _mm256_srai_epi16::<8>(weights.0);
+            let total = _mm256_add_epi32(total, _mm256_madd_epi16(even, even_weights));
+            _mm256_add_epi32(total, _mm256_madd_epi16(odd, odd_weights))
+        }
+    }
+
+    #[inline(always)]
+    fn sum(total: __m256i) -> Ymm {
+        // SAFETY: the set is there because totals are made by it.
+        Ymm(unsafe { _mm256_cvtepi32_ps(total) })
     }
 }
 
@@ -193,4 +267,21 @@ super::instantiate! {
         1 => 12: [1 2 3 4 5 6 7 8 9 10 11 12],
         2 => 6: [1 2 3 4 5 6],
     },
+}
+
+pub(super) static TABLE: super::Table = super::Table {
+    quads: Some(quads::run),
+    byte_offset: <YmmQuads as Quads>::OFFSET,
+    ..PLAIN
+};
+
+mod quads {
+    super::super::product_of_bytes! {
+        #[target_feature(enable = "avx2,fma")]
+        words: super::YmmQuads,
+        tiles: {
+            1 => 12: [1 2 3 4 5 6 7 8 9 10 11 12],
+            2 => 6: [1 2 3 4 5 6],
+        },
+    }
 }

@@ -1,16 +1,17 @@
 //! AVX-512F: 16 lanes, 32 registers.
 
 use std::arch::x86_64::{
-    __m256bh, __m256i, __m512, __m512bh, _mm256_storeu_si256, _mm512_add_epi32, _mm512_add_ps,
-    _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmpord_ps_mask,
-    _mm512_cvtepi32_epi16, _mm512_cvtneps_pbh, _mm512_div_ps, _mm512_dpbf16_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_add_epi32, _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps,
-    _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_roundscale_ps, _mm512_scalef_ps,
-    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_srli_epi32,
-    _mm512_storeu_ps, _mm512_sub_ps,
+    __m256bh, __m256i, __m512, __m512bh, __m512i, _mm_storeu_si128, _mm256_storeu_si256,
+    _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_cmpord_ps_mask, _mm512_cvtepi32_epi16, _mm512_cvtepi32_ps, _mm512_cvtneps_pbh,
+    _mm512_cvtps_epi32, _mm512_cvtusepi32_epi8, _mm512_div_ps, _mm512_dpbf16_ps,
+    _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_add_epi32, _mm512_max_epi32,
+    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps,
+    _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
 };
 
-use super::lanes::{Lanes, Product};
+use super::lanes::{Lanes, Product, Quads};
 
 /// A register of AVX-512. A value exists only on a processor with AVX-512F (contract of the constructors).
 #[derive(Clone, Copy)]
@@ -145,6 +146,15 @@ impl Lanes for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8) {
+        // SAFETY: the set is there because `self` is; the caller says that 16 bytes are writable.
+        unsafe {
+            let whole = _mm512_max_epi32(_mm512_cvtps_epi32(self.0), _mm512_setzero_si512());
+            _mm_storeu_si128(to.cast(), _mm512_cvtusepi32_epi8(whole));
+        }
+    }
+
+    #[inline(always)]
     fn relu6(self) -> Self {
         // The instructions return their second operand when either is a NaN, so the value stands second.
         // SAFETY: the set is there because `self` is.
@@ -200,6 +210,56 @@ impl Product for ZmmPairs {
     }
 }
 
+/// Four bytes a word, with the instruction that multiplies and sums all four. A value exists only on a processor with
+/// AVX512-VNNI.
+#[derive(Clone, Copy)]
+struct ZmmQuads(__m512i);
+
+impl ZmmQuads {
+    #[inline(always)]
+    fn of(words: Zmm) -> Self {
+        // SAFETY: the set is there because `words` is.
+        Self(unsafe { _mm512_castps_si512(words.0) })
+    }
+}
+
+impl Quads for ZmmQuads {
+    type Sum = Zmm;
+    type Total = __m512i;
+
+    const OFFSET: i32 = 0;
+
+    #[inline(always)]
+    unsafe fn load_words(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self::of(unsafe { Zmm::load(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self::of(unsafe { Zmm::splat(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn load_totals(from: *const f32) -> __m512i {
+        // SAFETY: the caller's contract is the same.
+        Self::of(unsafe { Zmm::load(from) }).0
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, total: __m512i) -> __m512i {
+        // SAFETY: the set is there because `self` is.
+        unsafe { _mm512_dpbusd_epi32(total, self.0, weights.0) }
+    }
+
+    #[inline(always)]
+    fn sum(total: __m512i) -> Zmm {
+        // SAFETY: the set is there because totals are made by it.
+        Zmm(unsafe { _mm512_cvtepi32_ps(total) })
+    }
+}
+
 // At most 28 sums, and the weights of one step (1 to 3 registers), and one pixel's value: at most 31 of 32 registers.
 super::instantiate! {
     name: "avx512",
@@ -212,11 +272,32 @@ super::instantiate! {
     },
 }
 
-/// The set with an instruction for pairs of bf16, of which the same tiles are made.
-pub(super) static TABLE_PAIRS: super::Table = super::Table {
-    pointwise_bf16: pairs::run,
+pub(super) static TABLE: super::Table = PLAIN;
+
+/// The set with an instruction for fours of bytes, of which the same tiles are made.
+pub(super) static TABLE_QUADS: super::Table = super::Table {
+    quads: Some(quads::run),
+    byte_offset: <ZmmQuads as Quads>::OFFSET,
     ..PLAIN
 };
+
+/// The set with that, and one for pairs of bf16.
+pub(super) static TABLE_PAIRS: super::Table = super::Table {
+    pointwise_bf16: pairs::run,
+    ..TABLE_QUADS
+};
+
+mod quads {
+    super::super::product_of_bytes! {
+        #[target_feature(enable = "avx512f,avx512vnni")]
+        words: super::ZmmQuads,
+        tiles: {
+            1 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+            2 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
+            3 => 9: [1 2 3 4 5 6 7 8 9],
+        },
+    }
+}
 
 mod pairs {
     super::super::product! {

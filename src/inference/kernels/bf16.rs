@@ -1,26 +1,5 @@
 //! The number format bf16: the upper half of an f32, that is its whole range with 8 bits of precision.
 
-/// How numbers are stored where they are multiplied. Sums are always f32.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    #[default]
-    F32,
-    /// Half the memory, and twice the speed where the processor multiplies pairs (AVX512-BF16). Each factor is rounded
-    /// to 8 bits.
-    Bf16,
-}
-
-impl Precision {
-    /// Columns of a word of 32 bits.
-    pub fn columns_per_word(self) -> usize {
-        match self {
-            Self::F32 => 1,
-            Self::Bf16 => 2,
-        }
-    }
-}
-
 /// Rounds to the nearest bf16, from the middle between two to the even one. A NaN that arithmetic gives stays one.
 pub fn round(value: f32) -> u16 {
     let bits = value.to_bits();

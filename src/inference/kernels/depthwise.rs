@@ -30,6 +30,36 @@ pub fn run(
     width: usize,
     output: &mut [f32],
 ) {
+    run_to(filters, block, input, (rows, width), None, output);
+}
+
+/// What a byte of [`run_to_bytes`] is worth.
+pub const BYTE_OF_RELU6: f32 = 6.0 / 255.0;
+
+/// As [`run`] for one row, into words of four bytes: each is the nearest number of [`BYTE_OF_RELU6`]s. A word has four
+/// neighbouring channels, so four blocks share the words of `output`, and this is one of them.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_to_bytes(
+    filters: &DepthwiseFilters,
+    block: usize,
+    input: Plane<'_>,
+    width: usize,
+    output: &mut [f32],
+) {
+    run_to(filters, block, input, (1, width), Some(block % 4), output);
+}
+
+/// `quarter`: as bytes, which of the four blocks of a block of words.
+fn run_to(
+    filters: &DepthwiseFilters,
+    block: usize,
+    input: Plane<'_>,
+    (rows, width): (usize, usize),
+    quarter: Option<usize>,
+    output: &mut [f32],
+) {
     if rows == 0 || width == 0 {
         return;
     }
@@ -71,7 +101,11 @@ pub fn run(
         bias: filters.bias[block * lanes..].as_ptr(),
         rows,
         width,
-        output: output.as_mut_ptr(),
+        output: output
+            .as_mut_ptr()
+            .cast::<u8>()
+            .wrapping_add(quarter.unwrap_or(0) * lanes),
+        to_bytes: quarter.is_some(),
     };
     // SAFETY: the asserts above are the contract of `Job`; an `Isa` proves that the processor has the set, and the
     // filters were packed for it.
@@ -81,7 +115,8 @@ pub fn run(
 /// What [`run`] has checked.
 ///
 /// Contract: each of the `row_offsets` that the output rows reach begins a row of `input` that is long enough for
-/// `width` outputs; `filter` has a vector for each tap, `bias` one; `output` has `rows * width` vectors.
+/// `width` outputs; `filter` has a vector for each tap, `bias` one; `output` has `rows * width` vectors, or a quarter of each if it
+/// is of bytes.
 pub(super) struct Job<'a> {
     input: *const f32,
     row_offsets: &'a [usize],
@@ -91,7 +126,9 @@ pub(super) struct Job<'a> {
     bias: *const f32,
     rows: usize,
     width: usize,
-    output: *mut f32,
+    /// Where the first pixel goes; the others follow at a vector of words.
+    output: *mut u8,
+    to_bytes: bool,
 }
 
 /// Outputs computed together. With 5 taps of a row and a value that makes 13 registers, which the smallest set
@@ -135,7 +172,7 @@ unsafe fn rows_of<V: Lanes, const SIZE: usize, const STRIDE: usize>(job: &Job<'_
             };
             x += together;
             // SAFETY: at most one past the end of the output.
-            output = unsafe { output.add(together * V::N) };
+            output = unsafe { output.add(together * V::N * size_of::<f32>()) };
         }
     }
 }
@@ -153,7 +190,7 @@ unsafe fn outputs<V: Lanes, const SIZE: usize, const STRIDE: usize, const COUNT:
     job: &Job<'_>,
     offsets: &[usize],
     at: usize,
-    output: *mut f32,
+    output: *mut u8,
 ) {
     // SAFETY: the bias is a vector.
     let mut sums = [unsafe { V::load(job.bias) }; COUNT];
@@ -176,8 +213,20 @@ unsafe fn outputs<V: Lanes, const SIZE: usize, const STRIDE: usize, const COUNT:
             });
         });
     }
+    let bytes = V::N * size_of::<f32>();
+    if job.to_bytes {
+        let factor = sums[0].filled(1.0 / BYTE_OF_RELU6);
+        unrolled!(for i in 0..COUNT {
+            // A byte's own limits are those of the activation: what is below 0 becomes 0, and 6 is 255.
+            let sum = sums[i].mul(factor);
+            // SAFETY: a quarter of output `i` of these.
+            unsafe { sum.store_bytes(output.wrapping_add(i * bytes)) };
+        });
+        return;
+    }
     unrolled!(for i in 0..COUNT {
+        let to: *mut f32 = output.wrapping_add(i * bytes).cast();
         // SAFETY: output `i` of these.
-        unsafe { sums[i].relu6().store(output.wrapping_add(i * V::N)) };
+        unsafe { sums[i].relu6().store(to) };
     });
 }

@@ -69,6 +69,13 @@ pub(super) trait Lanes: Copy {
     /// `to` is valid for writing `N` 16-bit words (any alignment).
     unsafe fn store_bf16(self, to: *mut u16);
 
+    /// Rounds each lane to the nearest whole number, from the middle between two to the even one, limits it to 0..=255 and
+    /// stores it as the byte that the set's [`Quads`] reads. What becomes of a NaN is not said.
+    ///
+    /// # Safety
+    /// `to` is valid for writing `N` bytes (any alignment).
+    unsafe fn store_bytes(self, to: *mut u8);
+
     /// Limits each lane to 0..=6. A NaN stays a NaN, so that it is found at the end of the network.
     fn relu6(self) -> Self;
 }
@@ -145,4 +152,33 @@ impl<V: Lanes> Product for Pairs<V> {
         let lower = self.0.lower_bf16().mul_add(weights.0.lower_bf16(), sum);
         self.0.upper_bf16().mul_add(weights.0.upper_bf16(), lower)
     }
+}
+
+/// A vector of words of four bytes, and how those of an input and of weights are multiplied and summed: exactly.
+pub(super) trait Quads: Copy {
+    type Sum: Lanes;
+    /// A vector of 32-bit integers, as many as a sum has lanes.
+    type Total: Copy;
+
+    /// What a byte of the input is less than the number that [`Lanes::store_bytes`] was given: 0 where the set multiplies
+    /// 0..=255 with -128..=127, 128 where it multiplies -128..=127 with the same.
+    const OFFSET: i32;
+
+    /// # Safety
+    /// `from` is valid for reading as many words as a sum has lanes (any alignment), and the processor has the set.
+    unsafe fn load_words(from: *const f32) -> Self;
+
+    /// # Safety
+    /// `from` is valid for reading one word, and the processor has the set.
+    unsafe fn splat_word(from: *const f32) -> Self;
+
+    /// # Safety
+    /// As for [`load_words`](Self::load_words): the words are 32-bit integers.
+    unsafe fn load_totals(from: *const f32) -> Self::Total;
+
+    /// `total` plus the four products of `self` and `weights`, lane by lane.
+    fn add_to(self, weights: Self, total: Self::Total) -> Self::Total;
+
+    /// Rounded to f32.
+    fn sum(total: Self::Total) -> Self::Sum;
 }

@@ -41,6 +41,10 @@ mod activation;
 
 pub mod bf16;
 
+pub mod precision;
+
+pub mod quantise;
+
 mod lanes;
 
 #[cfg(target_arch = "x86_64")]
@@ -54,6 +58,9 @@ mod neon;
 
 mod portable;
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::is_aarch64_feature_detected;
+
 /// The loops of one instruction set.
 struct Table {
     name: &'static str,
@@ -65,6 +72,11 @@ struct Table {
     pointwise: unsafe fn(&pointwise::Job),
     /// With words of two bf16 as input and weights.
     pointwise_bf16: unsafe fn(&pointwise::Job),
+    /// With words of four bytes as input and weights, if the set can multiply those faster than f32.
+    quads: Option<unsafe fn(&pointwise::Job)>,
+    quantise: unsafe fn(&quantise::Job),
+    /// `Quads::OFFSET`.
+    byte_offset: i32,
     depthwise: unsafe fn(&depthwise::Job),
     layer_norm: unsafe fn(&layer_norm::Job),
     softmax: unsafe fn(&softmax::Job),
@@ -83,9 +95,11 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         let native = {
             let avx512 = is_x86_feature_detected!("avx512f").then(|| {
+                let has_quads = is_x86_feature_detected!("avx512vnni");
                 match is_x86_feature_detected!("avx512bf16") {
-                    true => &avx512::TABLE_PAIRS,
-                    false => &avx512::TABLE,
+                    true if has_quads => &avx512::TABLE_PAIRS,
+                    _ if has_quads => &avx512::TABLE_QUADS,
+                    _ => &avx512::TABLE,
                 }
             });
             let avx2 = (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
@@ -93,7 +107,10 @@ impl Isa {
             [avx512, avx2]
         };
         #[cfg(target_arch = "aarch64")]
-        let native = [Some(&neon::TABLE)];
+        let native = [Some(match is_aarch64_feature_detected!("dotprod") {
+            true => &neon::TABLE_QUADS,
+            false => &neon::TABLE,
+        })];
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let native: [Option<&'static Table>; 0] = [];
         native
@@ -117,9 +134,27 @@ impl Isa {
     pub fn without_pairs(self) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if std::ptr::eq(self.0, &avx512::TABLE_PAIRS) {
-            return Some(Self(&avx512::TABLE));
+            return Some(Self(&avx512::TABLE_QUADS));
         }
         None
+    }
+
+    /// This set without its instructions for pairs of bf16 and fours of bytes, if it has any: what an older processor runs.
+    pub fn without_quads(self) -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        let (with, without) = ([&avx512::TABLE_QUADS, &avx512::TABLE_PAIRS], &avx512::TABLE);
+        #[cfg(target_arch = "aarch64")]
+        let (with, without) = ([&neon::TABLE_QUADS], &neon::TABLE);
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+        if with.iter().any(|with| std::ptr::eq(self.0, *with)) {
+            return Some(Self(without));
+        }
+        None
+    }
+
+    /// Whether it can multiply bytes at all: AVX-512 without VNNI and NEON without dot products cannot.
+    pub fn takes_bytes(self) -> bool {
+        self.0.quads.is_some()
     }
 
     /// Whether it has an instruction that multiplies pairs of bf16; without one, bf16 is slower than f32.
@@ -244,7 +279,56 @@ macro_rules! product {
 }
 use product;
 
-/// Makes one instruction set: the loops compiled for `$feature`, and their table. The tiles are those of `product!`.
+/// The product for words of four bytes: its tiles compiled for `$feature`, of the same shapes as those of `product!`.
+macro_rules! product_of_bytes {
+    (
+        $(#[$feature:meta])?
+        words: $words:ty,
+        tiles: { $( $blocks:literal => $most:literal: [$($pixels:literal)*] ),* $(,)? } $(,)?
+    ) => {
+        use super::super::lanes::Quads;
+        use super::super::pointwise::{self, Activation, Job, Rounded, Tile, TileFn};
+
+        /// One tile. Its contract is that of `pointwise::tile_of_bytes`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn tile<const PIXELS: usize, const BLOCKS: usize>(tile: &Tile) {
+            // SAFETY: the caller keeps the contract, and the set is there.
+            unsafe { pointwise::tile_of_bytes::<$words, PIXELS, BLOCKS>(tile) }
+        }
+
+        /// The tile of this shape.
+        fn tile_of(pixels: usize, blocks: usize) -> TileFn {
+            match (blocks, pixels) {
+                $($( ($blocks, $pixels) => tile::<$pixels, $blocks>, )*)*
+                _ => unreachable!("no tile of {pixels} pixels by {blocks} blocks"),
+            }
+        }
+
+        /// Contract: that of `pointwise::Job`, and the processor has the set.
+        pub(in super::super) unsafe fn run(job: &Job) {
+            // SAFETY: as above.
+            unsafe { pointwise::all_tiles(job, [tile_of; 3], finish) }
+        }
+
+        /// Contract: that of `pointwise::finish`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn finish(
+            tile: &Tile,
+            pixels: usize,
+            blocks: usize,
+            activation: Activation,
+            rounded: Option<&Rounded>,
+        ) {
+            // SAFETY: as above.
+            unsafe {
+                pointwise::finish::<<$words as Quads>::Sum>(tile, pixels, blocks, activation, rounded);
+            }
+        }
+    };
+}
+use product_of_bytes;
+
+/// Makes one instruction set: the loops compiled for `$feature`, and `PLAIN`, their table. The tiles are those of `product!`.
 macro_rules! instantiate {
     (
         name: $name:literal,
@@ -260,14 +344,15 @@ macro_rules! instantiate {
         @ $name:literal, [$(#[$feature:meta])?], $lanes:ident, $tiles:tt,
         { $( $blocks:literal => $most:literal: [$($pixels:literal)*] ),* $(,)? }
     ) => {
-        pub(super) static TABLE: super::Table = PLAIN;
-
         const PLAIN: super::Table = super::Table {
             name: $name,
             lanes: <$lanes as super::lanes::Lanes>::N,
             tile_pixels_max: &[$($most),*],
             pointwise: singles::run,
             pointwise_bf16: widened::run,
+            quads: None,
+            byte_offset: 0,
+            quantise,
             depthwise,
             layer_norm,
             softmax,
@@ -296,6 +381,13 @@ macro_rules! instantiate {
                 picture: BLOCK,
                 tiles: $tiles,
             }
+        }
+
+        /// Contract: that of `quantise::Job`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn quantise(job: &super::quantise::Job) {
+            // SAFETY: as above.
+            unsafe { super::quantise::all_rows::<$lanes>(job) }
         }
 
         /// Contract: that of `layer_norm::Job`, and the processor has the set.

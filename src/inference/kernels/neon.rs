@@ -1,14 +1,17 @@
 //! NEON: 8 lanes in two registers of 4, 32 registers. Every 64-bit ARM processor has it.
 
 use std::arch::aarch64::{
-    float32x4_t, vaddq_f32, vaddq_s32, vaddq_u32, vaddvq_f32, vandq_u32, vceqq_f32, vcvtnq_s32_f32,
-    vdivq_f32, vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, vfmaq_f32, vld1q_dup_f32, vld1q_f32,
-    vmaxq_f32, vmaxvq_f32, vminq_f32, vmulq_f32, vreinterpretq_f32_s32, vreinterpretq_f32_u32,
-    vreinterpretq_u32_f32, vrndnq_f32, vshlq_n_s32, vshlq_n_u32, vshrn_n_u32, vshrq_n_u32,
-    vst1_u16, vst1q_f32, vsubq_f32,
+    float32x4_t, int32x4_t, uint8x16_t, vaddq_f32, vaddq_s32, vaddq_u32, vaddvq_f32, vandq_u32,
+    vceqq_f32, vcombine_s16, vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32, vdup_n_u8, vdupq_n_f32,
+    vdupq_n_s32, vdupq_n_u32, veor_u8, vfmaq_f32, vld1q_dup_f32, vld1q_dup_u32, vld1q_f32,
+    vld1q_s32, vld1q_u8, vmaxq_f32, vmaxvq_f32, vminq_f32, vmulq_f32, vqmovn_s32, vqmovun_s16,
+    vreinterpretq_f32_s32, vreinterpretq_f32_u32, vreinterpretq_u8_u32, vreinterpretq_u32_f32,
+    vrndnq_f32, vshlq_n_s32, vshlq_n_u32, vshrn_n_u32, vshrq_n_u32, vst1_u8, vst1_u16, vst1q_f32,
+    vsubq_f32,
 };
+use std::arch::asm;
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Quads};
 
 /// Two registers, because a tile of one would need twice as many loads of single values.
 #[derive(Clone, Copy)]
@@ -162,6 +165,17 @@ impl Lanes for Pair {
     }
 
     #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8) {
+        // SAFETY: NEON is part of the baseline; the caller says that 8 bytes are writable.
+        unsafe {
+            let half = |value| vqmovn_s32(vcvtnq_s32_f32(value));
+            let bytes = vqmovun_s16(vcombine_s16(half(self.0), half(self.1)));
+            // 128 less, as the instruction for fours of bytes wants them.
+            vst1_u8(to, veor_u8(bytes, vdup_n_u8(0x80)));
+        }
+    }
+
+    #[inline(always)]
     fn relu6(self) -> Self {
         // These instructions give NaN when either operand is one.
         // SAFETY: NEON is part of the baseline.
@@ -175,6 +189,76 @@ impl Lanes for Pair {
     }
 }
 
+/// Four bytes a word, with the instruction that multiplies and sums all four. A value exists only on a processor with dot
+/// products (an extension of ARMv8.2, and part of ARMv8.4).
+#[derive(Clone, Copy)]
+struct PairQuads(uint8x16_t, uint8x16_t);
+
+/// `total` plus four products of signed bytes in each lane.
+///
+/// # Safety
+/// The processor has dot products.
+#[inline(always)]
+unsafe fn dot(mut total: int32x4_t, a: uint8x16_t, b: uint8x16_t) -> int32x4_t {
+    // SAFETY: the caller says that the instruction is there; it touches these registers alone.
+    unsafe {
+        asm!(
+            ".arch_extension dotprod",
+            "sdot {total:v}.4s, {a:v}.16b, {b:v}.16b",
+            total = inout(vreg) total,
+            a = in(vreg) a,
+            b = in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    total
+}
+
+impl Quads for PairQuads {
+    type Sum = Pair;
+    type Total = (int32x4_t, int32x4_t);
+
+    const OFFSET: i32 = 128;
+
+    #[inline(always)]
+    unsafe fn load_words(from: *const f32) -> Self {
+        let from: *const u8 = from.cast();
+        // SAFETY: the caller says that 8 words are readable.
+        unsafe { Self(vld1q_u8(from), vld1q_u8(from.add(16))) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self {
+        // SAFETY: the caller says that a word is readable.
+        let word = unsafe { vreinterpretq_u8_u32(vld1q_dup_u32(from.cast())) };
+        Self(word, word)
+    }
+
+    #[inline(always)]
+    unsafe fn load_totals(from: *const f32) -> Self::Total {
+        let from: *const i32 = from.cast();
+        // SAFETY: the caller says that 8 words are readable.
+        unsafe { (vld1q_s32(from), vld1q_s32(from.add(4))) }
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, total: Self::Total) -> Self::Total {
+        // SAFETY: the set is there because `self` is.
+        unsafe {
+            (
+                dot(total.0, self.0, weights.0),
+                dot(total.1, self.1, weights.1),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn sum(total: Self::Total) -> Pair {
+        // SAFETY: NEON is part of the baseline.
+        unsafe { Pair(vcvtq_f32_s32(total.0), vcvtq_f32_s32(total.1)) }
+    }
+}
+
 // 12 sums are 24 registers, and the weights of one step 2 or 4, and one pixel's value: at most 29 of 32 registers.
 super::instantiate! {
     name: "neon",
@@ -183,4 +267,28 @@ super::instantiate! {
         1 => 12: [1 2 3 4 5 6 7 8 9 10 11 12],
         2 => 6: [1 2 3 4 5 6],
     },
+}
+
+/// Bytes are stored for the instruction that this set lacks.
+pub(super) static TABLE: super::Table = super::Table {
+    byte_offset: <PairQuads as Quads>::OFFSET,
+    ..PLAIN
+};
+
+/// The set with dot products of bytes, of which the same tiles are made.
+pub(super) static TABLE_QUADS: super::Table = super::Table {
+    quads: Some(quads::run),
+    byte_offset: <PairQuads as Quads>::OFFSET,
+    ..PLAIN
+};
+
+mod quads {
+    super::super::product_of_bytes! {
+        #[target_feature(enable = "neon,dotprod")]
+        words: super::PairQuads,
+        tiles: {
+            1 => 12: [1 2 3 4 5 6 7 8 9 10 11 12],
+            2 => 6: [1 2 3 4 5 6],
+        },
+    }
 }

@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use super::Isa;
-use super::bf16::{self, Precision};
+use super::bf16;
 use super::memory::Aligned;
+use super::precision::Precision;
+use super::quantise::ZERO;
 
 /// How the inputs of one output value lie in memory: `segments` runs of `length` neighbouring words, the last of
 /// them `last` long. A 1x1 convolution on blocked channels has one segment a block; a 3x3 convolution on a picture
@@ -76,6 +78,28 @@ pub struct Packed {
     pub(super) weights: Aligned,
     /// Filled up to whole blocks with zeros.
     pub(super) bias: Aligned,
+    /// With int8; else empty.
+    pub(super) bytes: OfBytes,
+}
+
+/// How the inputs of a product of bytes are to be read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scale {
+    /// Each row has a factor of its own, and a whole number is 128 less than its byte.
+    OfRow,
+    /// A byte is the whole number itself, times this.
+    Fixed(f32),
+}
+
+/// What weights of bytes need besides.
+#[derive(Debug, Default)]
+pub(super) struct OfBytes {
+    /// What the exact sum of each output is multiplied with.
+    pub(super) scales: Aligned,
+    /// 32-bit integers: where the sum of each output begins, because a byte is not the number that it stands for.
+    pub(super) totals: Aligned,
+    /// Rows have factors of their own.
+    pub(super) is_by_row: bool,
 }
 
 impl Packed {
@@ -136,6 +160,51 @@ impl Packed {
                     ..Self::new(isa, walk, &words, bias, pixels)
                 }
             }
+            Precision::Int8 => Self::of_bytes(isa, weights, bias, Scale::OfRow, pixels),
+        }
+    }
+
+    /// Weights `[output][input]` for the rows of a blocked tensor of bytes: each output's are rounded to whole numbers in
+    /// -127..=127, of which the largest is 127.
+    ///
+    /// # Panics
+    /// If the lengths do not fit each other, or the set [does not take bytes](Isa::takes_bytes).
+    pub fn of_bytes(isa: Isa, weights: &[f32], bias: &[f32], scale: Scale, pixels: usize) -> Self {
+        assert!(isa.takes_bytes(), "{isa:?} does not take bytes");
+        let inputs = weights.len() / bias.len();
+        let walk = Walk::columns(isa, Precision::Int8, inputs);
+        let room = isa.blocks(bias.len()) * isa.lanes();
+        let mut bytes = OfBytes {
+            scales: Aligned::zeroed(room),
+            totals: Aligned::zeroed(room),
+            is_by_row: scale == Scale::OfRow,
+        };
+        let (factor, zero) = match scale {
+            Scale::OfRow => (1.0, ZERO),
+            Scale::Fixed(factor) => (factor, 0),
+        };
+        let mut words = Vec::with_capacity(bias.len() * walk.total());
+        for (output, row) in weights.chunks_exact(inputs).enumerate() {
+            let largest = row.iter().fold(0.0f32, |most, w| most.max(w.abs()));
+            let scale = largest / 127.0;
+            let row: Vec<i8> = row.iter().map(|&w| whole(w, scale)).collect();
+            let sum: i32 = row.iter().map(|&w| i32::from(w)).sum();
+            bytes.scales[output] = scale * factor;
+            // The sum of (byte + offset - zero) * w is that of byte * w, and this.
+            let total = (isa.0.byte_offset - zero) * sum;
+            bytes.totals[output] = f32::from_bits(total.cast_unsigned());
+            words.extend(row.chunks(4).map(|four| {
+                let mut word = [0; 4];
+                for (byte, w) in word.iter_mut().zip(four) {
+                    *byte = w.cast_unsigned();
+                }
+                f32::from_bits(u32::from_le_bytes(word))
+            }));
+        }
+        Self {
+            precision: Precision::Int8,
+            bytes,
+            ..Self::new(isa, walk, &words, bias, pixels)
         }
     }
 
@@ -154,6 +223,7 @@ impl Packed {
             panels: Vec::with_capacity(blocks),
             weights: Aligned::zeroed(blocks * isa.lanes() * steps_max),
             bias: Aligned::zeroed(blocks * isa.lanes()),
+            bytes: OfBytes::default(),
         }
     }
 
@@ -185,6 +255,11 @@ impl Packed {
         self.precision
     }
 
+    /// Rows of the input have factors of their own.
+    pub fn is_by_row(&self) -> bool {
+        self.bytes.is_by_row
+    }
+
     /// Steps for each output, and so multiply-adds of words.
     pub fn steps(&self) -> usize {
         self.walk.total()
@@ -202,6 +277,18 @@ impl Packed {
     /// Outputs, those that fill up the last block among them.
     pub fn outputs(&self) -> usize {
         self.blocks() * self.isa.lanes()
+    }
+}
+
+/// The nearest whole number of `scale`s.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a scale is a 127th of the largest"
+)]
+fn whole(value: f32, scale: f32) -> i8 {
+    match scale > 0.0 {
+        true => (value / scale).round_ties_even() as i8,
+        false => 0,
     }
 }
 

@@ -3,11 +3,11 @@
 
 use super::Isa;
 pub use super::activation::Activation;
-pub use super::bf16::Precision;
-use super::lanes::{Lanes, Product};
+use super::lanes::{Lanes, Product, Quads};
 use super::last_index;
 use super::memory::SharedMut;
 use super::pack::{Packed, Panel};
+pub use super::precision::Precision;
 use super::unrolled;
 
 /// Floats between the windows of neighbouring outputs where the input is a picture of interleaved RGB and the
@@ -59,6 +59,16 @@ pub struct Input<'a> {
     /// From one segment of the walk to the next: for a blocked tensor, from block to block.
     pub segment_stride: usize,
     /// From the first pixel of a run to that of the next.
+    pub run_stride: usize,
+    /// With weights of bytes for rows that have factors of their own: those.
+    pub scales: Option<Scales<'a>>,
+}
+
+/// Factors of pixels: that of the first, the others of its run behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Scales<'a> {
+    pub values: &'a [f32],
+    pub start: usize,
     pub run_stride: usize,
 }
 
@@ -122,8 +132,26 @@ pub fn run(
     );
     assert!(
         weights.precision == Precision::F32 || input.step == Step::Block,
-        "only rows can be bf16"
+        "only rows can be bf16 or bytes"
     );
+    assert!(
+        output.precision != Precision::Int8
+            && (weights.precision != Precision::Int8 || output.precision == Precision::F32),
+        "sums of bytes go out as f32, and nothing goes out as bytes"
+    );
+    assert_eq!(
+        input.scales.is_some(),
+        weights.bytes.is_by_row,
+        "factors of rows, for the weights that want them"
+    );
+    let scaled = input.scales.is_none_or(|scales| {
+        let last = last_index(
+            scales.start,
+            &[(runs.count, scales.run_stride), (runs.width, 1)],
+        );
+        inside(last, scales.values.len())
+    });
+    assert!(scaled, "fewer factors than pixels");
     for panel in panels {
         assert!(weights.panels.contains(panel), "a panel of other weights");
         let blocks = (panel.first_block + panel.blocks).saturating_sub(first_block);
@@ -165,13 +193,18 @@ pub fn run(
         match weights.precision {
             Precision::F32 => (isa.0.pointwise)(&job),
             Precision::Bf16 => (isa.0.pointwise_bf16)(&job),
+            Precision::Int8 => match isa.0.quads {
+                Some(quads) => quads(&job),
+                None => unreachable!("weights of bytes are packed for sets that take them"),
+            },
         }
     }
 }
 
 /// What [`run`] has checked.
 ///
-/// Contract: for every pixel of the runs, the walk from its window stays inside `input.values`; and for every pixel
+/// Contract: for every pixel of the runs, the walk from its window stays inside `input.values`, and `input.scales`, if there are
+/// any, have a factor; and for every pixel
 /// and every lane of the panels' blocks, `output` plus the strides, and `residual` unless it is null, are valid; with bf16
 /// as output there is a word for each two columns, and `residual` is null. `output` overlaps no input.
 pub(super) struct Job<'a> {
@@ -211,6 +244,11 @@ pub(super) struct Tile {
     pixels: [usize; TILE_PIXELS_MAX],
     block_stride: usize,
     relu6: bool,
+    /// With weights of bytes: for each output what it is multiplied with, and where its total begins (32-bit integers);
+    /// for each pixel its factor.
+    scales: *const f32,
+    totals: *const f32,
+    factors: [f32; TILE_PIXELS_MAX],
 }
 
 pub(super) type TileFn = unsafe fn(&Tile);
@@ -282,6 +320,9 @@ pub(super) unsafe fn all_tiles(
             pixels: [0; TILE_PIXELS_MAX],
             block_stride: job.block_stride,
             relu6: job.activation == Activation::Relu6,
+            scales: null_or(&weights.bytes.scales, panel.first_block * lanes),
+            totals: null_or(&weights.bytes.totals, panel.first_block * lanes),
+            factors: [1.0; TILE_PIXELS_MAX],
         };
         let mut rounded = Rounded {
             output: tile.output,
@@ -303,8 +344,11 @@ pub(super) unsafe fn all_tiles(
                     true => &mut rounded.pixels,
                     false => &mut tile.pixels,
                 };
-                for place in &mut places[..pixels] {
+                for (place, factor) in places[..pixels].iter_mut().zip(&mut tile.factors) {
                     *place = run * job.run_stride + column * job.pixel_stride;
+                    if let Some(scales) = input.scales {
+                        *factor = scales.values[scales.start + run * scales.run_stride + column];
+                    }
                     column += 1;
                     if column == runs.width {
                         (run, column) = (run + 1, 0);
@@ -323,6 +367,13 @@ pub(super) unsafe fn all_tiles(
             }
         }
     }
+}
+
+/// Where the values from `start` on are, if there are any.
+fn null_or(values: &[f32], start: usize) -> *const f32 {
+    values
+        .get(start..)
+        .map_or(std::ptr::null(), <[f32]>::as_ptr)
 }
 
 /// How many of the `left` pixels the next tile takes. The last two tiles share evenly what is left, because a
@@ -394,6 +445,76 @@ pub(super) unsafe fn tile<
             if !tile.residual.is_null() {
                 // SAFETY: a vector of a pixel and block of this tile.
                 sum = sum.add(unsafe { P::Sum::load(tile.residual.wrapping_add(at)) });
+            }
+            if tile.relu6 {
+                sum = sum.relu6();
+            }
+            // SAFETY: as above.
+            unsafe { sum.store(tile.output.wrapping_add(at)) };
+        }
+    });
+}
+
+/// As [`tile`], of bytes: the sums are exact, and become f32 at the end.
+///
+/// # Safety
+/// The contract of [`Tile`] for `PIXELS` neighbouring pixels and `BLOCKS` blocks, with `scales` and `totals`; the processor has the
+/// set of `Q`.
+#[expect(
+    clippy::needless_range_loop,
+    reason = "index loops with constant bounds over arrays that must become registers"
+)]
+#[inline(always)]
+pub(super) unsafe fn tile_of_bytes<Q: Quads, const PIXELS: usize, const BLOCKS: usize>(
+    tile: &Tile,
+) {
+    // SAFETY: there is a vector of totals for each block.
+    let mut totals = [unsafe { Q::load_totals(tile.totals) }; BLOCKS];
+    for block in 1..BLOCKS {
+        // SAFETY: as above.
+        totals[block] = unsafe { Q::load_totals(tile.totals.wrapping_add(block * Q::Sum::N)) };
+    }
+    let mut totals = [totals; PIXELS];
+    let mut weights = tile.weights;
+    for segment in 0..tile.segments {
+        let input = tile.input.wrapping_add(segment * tile.segment_stride);
+        let length = if segment + 1 == tile.segments {
+            tile.last
+        } else {
+            tile.length
+        };
+        for i in 0..length {
+            // SAFETY: the packed weights have BLOCKS vectors for each step of the walk.
+            let mut w = [unsafe { Q::load_words(weights) }; BLOCKS];
+            for block in 1..BLOCKS {
+                // SAFETY: as above.
+                w[block] = unsafe { Q::load_words(weights.wrapping_add(block * Q::Sum::N)) };
+            }
+            weights = weights.wrapping_add(BLOCKS * Q::Sum::N);
+            let input = input.wrapping_add(i);
+            unrolled!(for pixel in 0..PIXELS {
+                // SAFETY: step `i` of this segment of this pixel's window.
+                let x = unsafe { Q::splat_word(input.wrapping_add(pixel * Q::Sum::N)) };
+                for block in 0..BLOCKS {
+                    totals[pixel][block] = x.add_to(w[block], totals[pixel][block]);
+                }
+            });
+        }
+    }
+    // SAFETY: there is a vector of factors, and of biases, for each block.
+    let of_output = |from: *const f32, block: usize| unsafe {
+        Q::Sum::load(from.wrapping_add(block * Q::Sum::N))
+    };
+    unrolled!(for pixel in 0..PIXELS {
+        for block in 0..BLOCKS {
+            let at = tile.pixels[pixel] + block * tile.block_stride;
+            let scale = of_output(tile.scales, block);
+            let factor = scale.mul(scale.filled(tile.factors[pixel]));
+            let total = Q::sum(totals[pixel][block]);
+            let mut sum = total.mul_add(factor, of_output(tile.bias, block));
+            if !tile.residual.is_null() {
+                // SAFETY: a vector of a pixel and block of this tile.
+                sum = sum.add(unsafe { Q::Sum::load(tile.residual.wrapping_add(at)) });
             }
             if tile.relu6 {
                 sum = sum.relu6();

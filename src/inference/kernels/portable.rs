@@ -4,7 +4,7 @@
 //! separately: the processors without AVX2 have no fused instruction, and a call to emulate it would be 20 times
 //! slower.
 
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Quads};
 
 const N: usize = 8;
 
@@ -142,6 +142,19 @@ impl Lanes for Array {
         unsafe { to.cast::<[u16; N]>().write_unaligned(words) }
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "limited to what a byte holds"
+    )]
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8) {
+        let limited = self.with(self, |a, _| a.clamp(0.0, 255.0)).round();
+        let bytes = limited.0.map(|a| a as u8);
+        // SAFETY: the caller says that `to` is valid for N bytes.
+        unsafe { to.cast::<[u8; N]>().write(bytes) }
+    }
+
     #[inline(always)]
     fn relu6(self) -> Self {
         let mut limited = self;
@@ -154,6 +167,51 @@ impl Lanes for Array {
     }
 }
 
+/// Words of four bytes.
+#[derive(Clone, Copy)]
+struct Bytes([[u8; 4]; N]);
+
+impl Quads for Bytes {
+    type Sum = Array;
+    type Total = [i32; N];
+
+    const OFFSET: i32 = 0;
+
+    #[inline(always)]
+    unsafe fn load_words(from: *const f32) -> Self {
+        // SAFETY: the caller says that `from` is valid for N words.
+        Self(unsafe { from.cast::<[[u8; 4]; N]>().read() })
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self {
+        // SAFETY: the caller says that `from` is valid for a word.
+        Self([unsafe { from.cast::<[u8; 4]>().read() }; N])
+    }
+
+    #[inline(always)]
+    unsafe fn load_totals(from: *const f32) -> [i32; N] {
+        // SAFETY: the caller says that `from` is valid for N words.
+        unsafe { from.cast::<[i32; N]>().read() }
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, mut total: [i32; N]) -> [i32; N] {
+        for (lane, total) in total.iter_mut().enumerate() {
+            for (&x, &w) in self.0[lane].iter().zip(&weights.0[lane]) {
+                *total += i32::from(x) * i32::from(w.cast_signed());
+            }
+        }
+        total
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "rounding is what is wanted")]
+    #[inline(always)]
+    fn sum(total: [i32; N]) -> Array {
+        Array(total.map(|total| total as f32))
+    }
+}
+
 // NEON has 32 registers of 4 lanes: 8 sums of two registers, 4 for the weights, 2 for a pixel's value.
 super::instantiate! {
     name: "portable",
@@ -162,4 +220,20 @@ super::instantiate! {
         1 => 6: [1 2 3 4 5 6],
         2 => 6: [1 2 3 4 5 6],
     },
+}
+
+pub(super) static TABLE: super::Table = super::Table {
+    quads: Some(quads::run),
+    byte_offset: <Bytes as Quads>::OFFSET,
+    ..PLAIN
+};
+
+mod quads {
+    super::super::product_of_bytes! {
+        words: super::Bytes,
+        tiles: {
+            1 => 6: [1 2 3 4 5 6],
+            2 => 6: [1 2 3 4 5 6],
+        },
+    }
 }

@@ -305,6 +305,7 @@ impl<'a> Job<'a> {
                 step: Step::Block,
                 segment_stride: self.shape.pitch,
                 run_stride: 0,
+                scales: None,
             };
             let mut output = Output {
                 // SAFETY: by the caller, what this writes is nobody else's now.

@@ -4,13 +4,14 @@
 //! into the queries' weights, sums and activations join the product before them, weights are packed, and values that are
 //! not needed at the same time share a slot.
 //!
-//! With bf16, a value that only products read is made as bf16; one that others read too is made as both by a layer norm, and
+//! With bf16, a value that only products read is made as bf16 (with int8 only what a depthwise convolution makes is made so); one that others read too is made as both by a layer norm, and
 //! rounded by a stage of its own elsewhere.
 
 use super::super::kernels::Isa;
 use super::super::kernels::attention::Attention;
+use super::super::kernels::depthwise::BYTE_OF_RELU6;
 use super::super::kernels::layer_norm::Norm;
-use super::super::kernels::pack::{DepthwiseFilters, Packed};
+use super::super::kernels::pack::{DepthwiseFilters, Packed, Scale};
 use super::super::network::{Activation, Convolution, Linear, Network, Op, Rows, Value, Window};
 use super::pictures::{Canvas, Dense};
 use super::turns::{edges, groups, rooms};
@@ -39,14 +40,22 @@ pub(super) struct Draft {
     pub(super) work: Work,
     pub(super) value: usize,
     /// Of what it makes.
-    precision: Precision,
+    pub(super) precision: Precision,
     /// It makes the value as bf16 too.
     also: bool,
 }
 
+/// In which a value can be.
+const PRECISIONS: usize = 3;
+
 /// A value in one precision.
 pub(super) fn key(value: usize, precision: Precision) -> usize {
-    2 * value + usize::from(precision == Precision::Bf16)
+    PRECISIONS * value
+        + match precision {
+            Precision::F32 => 0,
+            Precision::Bf16 => 1,
+            Precision::Int8 => 2,
+        }
 }
 
 struct Compiler<'a> {
@@ -152,15 +161,16 @@ impl<'a> Compiler<'a> {
     fn draft(&mut self, work: Work, value: usize) {
         let wanted = |precision| self.is_wanted(value, precision);
         let (f32, bf16) = (wanted(Precision::F32), wanted(Precision::Bf16));
+        let int8 = wanted(Precision::Int8);
         let (precision, also) = match &work {
             Work::LayerNorm { .. } if f32 => (Precision::F32, bf16),
             Work::LayerNorm { .. } | Work::Linear { residual: None, .. } if bf16 && !f32 => {
                 (Precision::Bf16, false)
             }
             Work::Attention { kind, .. } => (self.attentions[*kind].precision, false),
+            Work::Depthwise { .. } if int8 && !f32 => (Precision::Int8, false),
             _ => (Precision::F32, false),
         };
-        let is_there = also || precision == Precision::Bf16;
         let draft = |work, precision, also| Draft {
             work,
             value,
@@ -168,23 +178,47 @@ impl<'a> Compiler<'a> {
             also,
         };
         self.drafts[value].push(draft(work, precision, also));
-        if bf16 && !is_there {
-            let x = self.source(Value::of(value));
-            let round = draft(Work::Round { x }, Precision::Bf16, false);
-            self.drafts[value].push(round);
+        let bf16 = bf16 && !also;
+        for (rounded, is_wanted) in [(Precision::Bf16, bf16), (Precision::Int8, int8)] {
+            if is_wanted && precision != rounded {
+                let x = self.source(Value::of(value));
+                let round = draft(Work::Round { x }, rounded, false);
+                self.drafts[value].push(round);
+            }
         }
     }
 
     /// Whether some operation reads the value in this precision. The output is read as f32.
     fn is_wanted(&self, value: usize, precision: Precision) -> bool {
         let users = &self.users[value];
-        let read_as = |&user: &usize| match &self.network.ops[user] {
+        users.iter().any(|&user| self.reads_as(user) == precision)
+            || (users.is_empty() && precision == Precision::F32)
+    }
+
+    /// In which precision an operation reads what it is computed from.
+    fn reads_as(&self, user: usize) -> Precision {
+        match &self.network.ops[user] {
             Op::Linear { .. } => self.precision,
             Op::Attention { heads, .. } => self.heads(user, *heads).precision,
+            Op::Convolution { x, layer } => {
+                let is_first = matches!(self.network.ops[x.index()], Op::Picture { .. });
+                match layer.is_pointwise() && !is_first && self.precision == Precision::Int8 {
+                    true => Precision::Int8,
+                    false => Precision::F32,
+                }
+            }
             _ => Precision::F32,
+        }
+    }
+
+    /// Whether a value is made as bytes by the depthwise convolution behind which it is limited to 0..=6.
+    fn is_made_as_bytes(&self, value: Value) -> bool {
+        let Op::Activate { x, .. } = &self.network.ops[value.index()] else {
+            return false;
         };
-        users.iter().any(|user| read_as(user) == precision)
-            || (users.is_empty() && precision == Precision::F32)
+        let of = &self.network.ops[x.index()];
+        matches!(of, Op::Convolution { layer, .. } if layer.is_depthwise)
+            && !self.is_wanted(value.index(), Precision::F32)
     }
 
     /// A linear layer with what follows it and is nobody else's: factors, a sum, an activation.
@@ -219,7 +253,7 @@ impl<'a> Compiler<'a> {
     /// A convolution with what follows it and is nobody else's: a sum, an activation.
     fn convolution(&mut self, index: usize, x: Value, layer: &Convolution) -> (Work, usize) {
         let (residual, activation, value) = self.followers(index);
-        let x = self.source(x);
+        let (of, x) = (x, self.source_as(x, self.reads_as(index)));
         let work = if layer.is_depthwise {
             assert!(
                 activation == Activation::Relu6 && residual.is_none(),
@@ -244,7 +278,16 @@ impl<'a> Compiler<'a> {
                 },
                 None => Work::Dense {
                     x,
-                    dense: Dense::new(self.isa, Canvas::of(self.isa, &x), layer, width),
+                    dense: match x.precision {
+                        Precision::Int8 => {
+                            let scale = match self.is_made_as_bytes(of) {
+                                true => Scale::Fixed(BYTE_OF_RELU6),
+                                false => Scale::OfRow,
+                            };
+                            Dense::of_bytes(self.isa, layer, scale, width)
+                        }
+                        _ => Dense::new(self.isa, Canvas::of(self.isa, &x), layer, width),
+                    },
                     activation,
                     residual,
                 },
@@ -316,7 +359,11 @@ impl<'a> Compiler<'a> {
             slot: key(value.index(), precision),
             rows: shape.rows,
             columns: shape.columns,
-            edge: self.edges[value.index()],
+            edge: match precision {
+                Precision::Int8 => 0,
+                _ => self.edges[value.index()],
+            },
+            precision,
             is_interleaved: matches!(op, Op::Picture { .. }),
             room: usize::MAX,
         }
@@ -325,7 +372,7 @@ impl<'a> Compiler<'a> {
     /// Gives each value a slot that no other needs while it lives, and each slot the size of its largest value.
     fn finish(self) -> Program {
         let mut drafts: Vec<Draft> = self.drafts.into_iter().flatten().collect();
-        let count = 2 * self.network.ops.len();
+        let count = PRECISIONS * self.network.ops.len();
         let mut last_use = vec![usize::MAX; count];
         for (place, draft) in drafts.iter_mut().enumerate() {
             for source in draft.work.sources() {
@@ -360,17 +407,22 @@ impl<'a> Compiler<'a> {
                 Rows::One => self.limits.sequences,
                 Rows::Picture { .. } => 0,
             };
-            let edge = self.edges[draft.value];
+            let edge = match draft.precision {
+                Precision::Int8 => 0,
+                _ => self.edges[draft.value],
+            };
             let is_interleaved = matches!(draft.work, Work::Picture);
             if let Work::Winograd { winograd, .. } = &draft.work {
                 let floats = winograd.scratch();
                 scratch = [scratch[0].max(floats[0]), scratch[1].max(floats[1])];
             }
             let picture = match shape.rows {
-                Rows::Picture { .. } => {
-                    Canvas::new(self.isa, shape.rows, shape.columns, edge, is_interleaved)
-                        .with_room(rooms[place])
-                        .floats()
+                Rows::Picture { height, width } => {
+                    let canvas =
+                        Canvas::new(self.isa, shape.rows, shape.columns, edge, is_interleaved)
+                            .of_precision(draft.precision)
+                            .with_room(rooms[place]);
+                    canvas.floats() + scales(draft.precision, height * width)
                 }
                 _ => 0,
             };
@@ -383,7 +435,7 @@ impl<'a> Compiler<'a> {
                 let blocks = blocks.div_ceil(precision.columns_per_word());
                 // A pitch has one row more where the rows are even.
                 let floats = match picture {
-                    0 => blocks * self.isa.lanes() * (rows + 1),
+                    0 => blocks * self.isa.lanes() * (rows + 1) + scales(precision, rows),
                     floats => floats,
                 };
                 slots[slot] = slots[slot].max(floats);
@@ -482,6 +534,14 @@ impl Work {
             | Self::Take { x, .. } => (Some(x), None),
         };
         first.into_iter().chain(second).map(|source| source.slot)
+    }
+}
+
+/// Room for the factors of so many rows, if they have any.
+fn scales(precision: Precision, rows: usize) -> usize {
+    match precision {
+        Precision::Int8 => rows,
+        Precision::F32 | Precision::Bf16 => 0,
     }
 }
 

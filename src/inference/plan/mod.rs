@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use super::kernels::Isa;
 use super::kernels::attention::Attention;
-pub use super::kernels::bf16::Precision;
 use super::kernels::layer_norm;
 use super::kernels::memory::Aligned;
 use super::kernels::pack::{DepthwiseFilters, Packed};
 use super::kernels::pointwise::Activation;
+pub use super::kernels::precision::Precision;
 use super::kernels::winograd::Scratch;
 use super::network::{Network, Rows, Weights, Window};
 
@@ -188,7 +188,7 @@ enum Work {
         /// Which of the program's attentions.
         kind: usize,
     },
-    /// From f32 to bf16.
+    /// From f32 to another precision.
     Round {
         x: Source,
     },
@@ -209,6 +209,7 @@ struct Source {
     columns: usize,
     /// Of a picture: zeros around it.
     edge: usize,
+    precision: Precision,
     /// It is the network's input, a picture whose channels are neighbours.
     is_interleaved: bool,
     /// Of a picture: rows that there is room for, if less than all.
@@ -219,8 +220,11 @@ impl Plan {
     /// With [`Precision::Bf16`] the factors of linear layers and of attention are rounded to bf16; sums, norms, what is added,
     /// and convolutions are f32.
     ///
+    /// With [`Precision::Int8`] those of linear layers and of convolutions with windows of one pixel are; all else is f32, but
+    /// what a depthwise convolution limits to 0..=6 is stored as bytes.
+    ///
     /// # Panics
-    /// If the network has an operation that no stage does: see [`Network`]'s methods and the compiler's.
+    /// With int8 unless the set [takes bytes](Isa::takes_bytes); and if the network has an operation that no stage does: see [`Network`]'s methods and the compiler's.
     pub fn new(network: &Network, isa: Isa, precision: Precision, limits: Limits) -> Self {
         let program = Arc::new(Program::new(network, isa, precision, limits));
         Self {
@@ -232,16 +236,19 @@ impl Plan {
 
     /// Shares the work of each run with the crew's partners. The result is the same to the bit, with however many of them
     /// and whether they come or not.
-    #[must_use]
-    pub fn with_partners(mut self, crew: Crew) -> Self {
+    pub fn share_with(&mut self, crew: Crew) {
         self.memory = Memory::new(&self.program, crew.size());
         self.crew = crew;
-        self
     }
 
     /// Wakes the partners for a run that comes soon: some 50 us later they are there. Without this a run begins alone.
     pub fn call_partners(&mut self) {
         self.crew.call();
+    }
+
+    /// Lets partners sleep that were called for a run which does not come.
+    pub fn dismiss_partners(&mut self) {
+        self.crew.dismiss();
     }
 
     /// Who computes it, and what the partners have done so far.
@@ -400,6 +407,12 @@ impl Tensor {
 
     fn blocks(self) -> usize {
         self.columns.div_ceil(self.lanes)
+    }
+
+    /// Where its rows' factors stand, if it is of bytes: behind them.
+    fn scales(self) -> usize {
+        let words = self.columns.div_ceil(Precision::Int8.columns_per_word());
+        words.div_ceil(self.lanes) * self.pitch()
     }
 
     /// Words from block to block. An odd number of vectors: with a power of two all blocks of a row would fall into the same

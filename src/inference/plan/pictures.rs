@@ -9,10 +9,11 @@ use std::ops::Range;
 use super::super::kernels::Isa;
 use super::super::kernels::depthwise::{self, Plane};
 use super::super::kernels::memory::{Aligned, SharedMut};
-use super::super::kernels::pack::{DepthwiseFilters, Packed, Walk};
+use super::super::kernels::pack::{DepthwiseFilters, Packed, Scale, Walk};
 use super::super::kernels::pointwise::{
-    Activation, Input, Output, Precision, Runs, STEM_STEP, Step,
+    Activation, Input, Output, Precision, Runs, STEM_STEP, Scales, Step,
 };
+use super::super::kernels::quantise;
 use super::super::kernels::winograd::{self, Picture};
 use super::super::network::{Convolution, Rows, Window};
 use super::shares::{self, Hands};
@@ -30,6 +31,8 @@ pub struct Canvas {
     edge: usize,
     channels: usize,
     lanes: usize,
+    /// Channels of a lane.
+    per_lane: usize,
     /// Red, green and blue of a pixel are neighbours: there are no blocks.
     is_interleaved: bool,
     /// Rows that there is room for, those of the edge among them. Where it is less than all, a row takes the place of the
@@ -49,8 +52,16 @@ impl Canvas {
             edge,
             channels,
             lanes: isa.lanes(),
+            per_lane: 1,
             is_interleaved,
             room: height + 2 * edge,
+        }
+    }
+
+    pub fn of_precision(self, precision: Precision) -> Self {
+        Self {
+            per_lane: precision.columns_per_word(),
+            ..self
         }
     }
 
@@ -62,13 +73,15 @@ impl Canvas {
     }
 
     pub fn of(isa: Isa, x: &Source) -> Self {
-        Self::new(isa, x.rows, x.columns, x.edge, x.is_interleaved).with_room(x.room)
+        Self::new(isa, x.rows, x.columns, x.edge, x.is_interleaved)
+            .of_precision(x.precision)
+            .with_room(x.room)
     }
 
     fn blocks(self) -> usize {
         match self.is_interleaved {
             true => 1,
-            false => self.channels.div_ceil(self.lanes),
+            false => self.channels.div_ceil(self.per_lane * self.lanes),
         }
     }
 
@@ -91,6 +104,11 @@ impl Canvas {
 
     pub fn floats(self) -> usize {
         self.room * self.row_stride()
+    }
+
+    /// Of bytes: where the factors of its pixels stand, row by row, behind them all.
+    fn scales(self) -> usize {
+        self.floats()
     }
 
     /// Where a row begins: its first pixel in the first block.
@@ -289,6 +307,17 @@ impl Dense {
     }
 }
 
+impl Dense {
+    /// One with windows of one pixel, on bytes.
+    pub fn of_bytes(isa: Isa, layer: &Convolution, scale: Scale, width: usize) -> Self {
+        Self {
+            weights: Packed::of_bytes(isa, &layer.weights, &layer.bias, scale, width),
+            window: layer.window,
+            step: Step::Block,
+        }
+    }
+}
+
 /// What a strip of a stage reads and writes.
 struct Strip<'a> {
     input: (Canvas, &'a [f32]),
@@ -310,7 +339,7 @@ impl Stage {
     /// What it reads, if that is a picture.
     pub fn source(&self) -> Option<&Source> {
         match &self.work {
-            Work::MaxPool { x, .. } => Some(x),
+            Work::MaxPool { x, .. } | Work::Round { x } => Some(x),
             _ => self.window().map(|(x, _)| x),
         }
     }
@@ -361,13 +390,16 @@ impl Stage {
             }
             Work::Depthwise { x, filters, window } => strip(x).depthwise(hands, filters, *window),
             Work::MaxPool { x, window } => strip(x).max_pool(hands, *window),
+            Work::Round { x } => strip(x).quantise(hands, isa),
             _ => {}
         }
     }
 
     pub fn canvas(&self, isa: Isa) -> Canvas {
         let is_interleaved = matches!(self.work, Work::Picture);
-        Canvas::new(isa, self.rows, self.columns, self.edge, is_interleaved).with_room(self.room)
+        Canvas::new(isa, self.rows, self.columns, self.edge, is_interleaved)
+            .of_precision(self.precision)
+            .with_room(self.room)
     }
 }
 
@@ -408,6 +440,11 @@ impl Dense {
                     step: self.step,
                     segment_stride: input.block_stride(),
                     run_stride: self.window.stride * input.row_stride(),
+                    scales: self.weights.is_by_row().then(|| Scales {
+                        values,
+                        start: input.scales() + first * input.width,
+                        run_stride: input.width,
+                    }),
                 },
                 &Output {
                     // SAFETY: one after the other.
@@ -434,7 +471,7 @@ impl Strip<'_> {
         shares::rows(hands, self.rows, multiply_adds, &to, |rows, to| {
             let mut taps = [0; DEPTHWISE_MAX];
             for row in rows {
-                for block in 0..output.blocks() {
+                for block in 0..filters.blocks() {
                     for (tap, at) in taps[..size].iter_mut().enumerate() {
                         let start = input.window_start(row, window, tap);
                         *at = start + block * input.block_stride();
@@ -445,10 +482,41 @@ impl Strip<'_> {
                         row_floats: ((output.width - 1) * window.stride + size) * input.lanes,
                         stride: window.stride,
                     };
+                    let line = output.line(row, block / output.per_lane);
                     // SAFETY: a line of one of this part's rows, and one after the other.
-                    let to = unsafe { to.another() }.part(output.line(row, block));
-                    depthwise::run(filters, block, plane, 1, output.width, to);
+                    let to = unsafe { to.another() }.part(line);
+                    match output.per_lane {
+                        1 => depthwise::run(filters, block, plane, 1, output.width, to),
+                        _ => depthwise::run_to_bytes(filters, block, plane, output.width, to),
+                    }
                 }
+            }
+        });
+    }
+
+    /// Rounds to bytes, each pixel with a factor of its own.
+    fn quantise(self, hands: &mut Hands<'_>, isa: Isa) {
+        let (input, values) = self.input;
+        let (output, to) = self.output;
+        let width = input.width;
+        let work = 2 * self.rows.len() * width * input.channels;
+        shares::rows(hands, self.rows, work, &to, |rows, to| {
+            for row in rows {
+                let scales = output.scales() + row * width;
+                let from = quantise::Rows {
+                    rows: width,
+                    blocks: input.blocks(),
+                    pitch: input.block_stride(),
+                    values: &values[input.start(row)..],
+                };
+                // SAFETY: of these two, one has the row's words and the other its factors, which stand behind all words.
+                let (words, factors) = unsafe { (to.another(), to.another()) };
+                let to = quantise::Bytes {
+                    words: words.skip(output.start(row)),
+                    pitch: output.block_stride(),
+                    scales: factors.part(scales..scales + width),
+                };
+                quantise::run(isa, from, to);
             }
         });
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::super::kernels::memory::SharedMut;
 use super::super::kernels::pack::{Packed, Panel};
-use super::super::kernels::pointwise::{self, Activation, Input, Output, Runs};
+use super::super::kernels::pointwise::{self, Activation, Input, Output, Runs, Scales};
 use super::super::kernels::winograd;
 use crate::rt::crew::{Crew, Share};
 
@@ -72,9 +72,16 @@ pub fn product(
     let multiply_adds = pixels * outputs * weights.steps();
     // SAFETY: chunks write different pixels or different blocks; and the caller's own is not used before all are done.
     let values = || unsafe { output.values.another() };
-    let run = |panels: &[Panel], runs: Runs, read: usize, written: usize| {
+    let step = input.step.words(weights.isa());
+    let run = |panels: &[Panel], runs: Runs, first: (usize, usize), written: usize| {
+        let (run, pixel) = first;
+        let scales = input.scales.map(|scales| Scales {
+            start: scales.start + run * scales.run_stride + pixel,
+            ..scales
+        });
         let input = Input {
-            start: input.start + read,
+            start: input.start + run * input.run_stride + pixel * step,
+            scales,
             ..input
         };
         let output = &mut Output {
@@ -92,32 +99,28 @@ pub fn product(
             let cut = |chunk| cut(panels, halves, weights.blocks() * chunk / chunks);
             let panels = &panels[cut(chunk)..cut(chunk + 1)];
             let first = panels.first().map_or(0, |panel| panel.first_block);
-            run(panels, runs, 0, first / halves * output.block_stride);
+            run(panels, runs, (0, 0), first / halves * output.block_stride);
         });
     } else if runs.count > 1 {
         let chunks = chunks(hands, runs.count, multiply_adds);
         hands.share(chunks, &|chunk| {
             let part = part(runs.count, chunks, chunk);
             let count = part.len();
-            let (read, written) = (
-                part.start * input.run_stride,
-                part.start * output.run_stride,
-            );
-            run(panels, Runs { count, ..runs }, read, written);
+            let written = part.start * output.run_stride;
+            run(panels, Runs { count, ..runs }, (part.start, 0), written);
         });
     } else {
         let chunks = chunks(hands, runs.width, multiply_adds);
-        let step = input.step.words(weights.isa());
         hands.share(chunks, &|chunk| {
             let part = part(runs.width, chunks, chunk);
-            let (read, written) = (part.start * step, part.start * output.pixel_stride);
+            let (first, written) = ((0, part.start), part.start * output.pixel_stride);
             run(
                 panels,
                 Runs {
                     width: part.len(),
                     ..runs
                 },
-                read,
+                first,
                 written,
             );
         });

@@ -9,7 +9,8 @@ use super::super::kernels::Isa;
 use super::super::kernels::attention::{Attention, Part};
 use super::super::kernels::layer_norm;
 use super::super::kernels::memory::{Aligned, SharedMut};
-use super::super::kernels::pointwise::{self, Output, Runs, Step};
+use super::super::kernels::pointwise::{self, Output, Runs, Scales, Step};
+use super::super::kernels::quantise;
 use super::super::network::Rows;
 use super::blocked::{self, add_rows, copy_rows, from_rows};
 use super::pictures::Canvas;
@@ -225,6 +226,11 @@ impl Stage {
                     step: Step::Block,
                     segment_stride: shape(x).pitch(),
                     run_stride: 0,
+                    scales: packed.is_by_row().then(|| Scales {
+                        values: &slots[x.slot],
+                        start: shape(x).scales(),
+                        run_stride: 0,
+                    }),
                 },
                 &Output {
                     values: to.into(),
@@ -251,6 +257,14 @@ impl Stage {
                 let attentions = (attentions[0].heads(), attentions.into());
                 let qkv = (shape(qkv).pitch(), &*slots[qkv.slot]);
                 self.attention(crew, attentions, lengths, qkv, (tensor.pitch(), to));
+            }
+            (Work::Round { x }, _) if matches!(x.rows, Rows::Picture { .. }) => {
+                let rows = 0..self.canvas(isa).height;
+                let x = (&*slots[x.slot], &slots[..]);
+                self.run_rows(isa, &mut Hands::of(crew), x, to.into(), rows);
+            }
+            (Work::Round { x }, _) if self.precision == Precision::Int8 => {
+                quantise_rows(isa, crew, (tensor, &slots[x.slot]), to);
             }
             (Work::Round { x }, _) => blocked::round(tensor, &slots[x.slot], to),
             (Work::Mean { x }, _) => {
@@ -293,6 +307,7 @@ impl Stage {
             let (f32, bf16) = match self.precision {
                 Precision::F32 => (Some(to), also),
                 Precision::Bf16 => (None, Some(to)),
+                Precision::Int8 => unreachable!("a norm makes no bytes"),
             };
             let output = layer_norm::Output { f32, bf16 };
             layer_norm::run(norm, rows.len(), pitch, &from[first..], output);
@@ -343,4 +358,30 @@ impl Stage {
             }
         });
     }
+}
+
+/// Rounds rows to bytes, each with a factor of its own; those stand behind them all.
+fn quantise_rows(isa: Isa, crew: &mut Crew, (tensor, from): (Tensor, &[f32]), to: &mut [f32]) {
+    let (lanes, pitch) = (tensor.lanes, tensor.pitch());
+    // Two walks over each row.
+    let work = 2 * tensor.rows * tensor.columns;
+    let hands = &mut Hands::of(crew);
+    shares::rows(hands, 0..tensor.rows, work, &to.into(), |rows, to| {
+        let first = rows.start * lanes;
+        let from = quantise::Rows {
+            rows: rows.len(),
+            blocks: tensor.blocks(),
+            pitch,
+            values: &from[first..],
+        };
+        let scales = tensor.scales();
+        // SAFETY: of these two, one has the words of these rows and the other their factors, which stand behind all words.
+        let (words, factors) = unsafe { (to.another(), to.another()) };
+        let to = quantise::Bytes {
+            words: words.skip(first),
+            pitch,
+            scales: factors.part(scales + rows.start..scales + rows.end),
+        };
+        quantise::run(isa, from, to);
+    });
 }

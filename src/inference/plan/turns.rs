@@ -6,7 +6,7 @@ use super::super::kernels::Isa;
 use super::super::network::{Convolution, Network, Op, Value, Window};
 use super::compile::{Draft, key};
 use super::pictures::Canvas;
-use super::{GROUP_MAX, Group, Precision, Work};
+use super::{GROUP_MAX, Group, Work};
 
 /// The edge of each picture: as wide as the widest padding of its readers. Pictures that are added have equal edges, so
 /// that they are laid out equally.
@@ -55,16 +55,10 @@ pub(super) fn groups(drafts: &[Draft], edges: &[usize], isa: Isa, network: &Netw
             Work::Depthwise { x, .. } | Work::Dense { x, .. } => (place.checked_sub(1)?, x),
             _ => return None,
         };
-        let is_next = x.slot == key(drafts[before].value, Precision::F32);
-        let has_one_user = |value: usize| {
-            let users = drafts.iter().map(|draft| draft.work.reads());
-            users
-                .flatten()
-                .filter(|&slot| slot == key(value, Precision::F32))
-                .count()
-                == 1
-        };
-        (is_next && has_one_user(drafts[before].value)).then_some(before)
+        let made = key(drafts[before].value, drafts[before].precision);
+        let users = drafts.iter().flat_map(|draft| draft.work.reads());
+        let has_one_user = || users.filter(|&slot| slot == made).count() == 1;
+        (x.slot == made && has_one_user()).then_some(before)
     };
     let is_depthwise = |place: usize| matches!(drafts[place].work, Work::Depthwise { .. });
     let is_dense = |place: usize| matches!(drafts[place].work, Work::Dense { .. });
@@ -86,7 +80,8 @@ pub(super) fn groups(drafts: &[Draft], edges: &[usize], isa: Isa, network: &Netw
             let row = |draft: &Draft| {
                 let shape = network.shapes[draft.value];
                 let edge = edges[draft.value];
-                let canvas = Canvas::new(isa, shape.rows, shape.columns, edge, false);
+                let canvas = Canvas::new(isa, shape.rows, shape.columns, edge, false)
+                    .of_precision(draft.precision);
                 canvas.floats() * size_of::<f32>() / (canvas.height + 2 * edge)
             };
             let bytes: usize = drafts[place..end - 1].iter().map(row).sum();

@@ -42,9 +42,9 @@ pub struct LanguageConfig {
     /// A topic of Kafka, `"HOST:PORT/TOPIC"`, or a table with `topic`, `partition`, `begin` (`"latest"`, `"earliest"`),
     /// `wait` and `oldest`: the value of each record is an instruction. Default: none.
     pub kafka: Option<kafka::InstructionTopic>,
-    /// What the text encoder multiplies with: `f32`, or `bf16`, which halves the time of an instruction where the processor
-    /// multiplies pairs of bf16 (AVX512-BF16), and is refused elsewhere; the cosine to the embedding in f32 is 0.9999 or more.
-    /// Default: f32.
+    /// What the text encoder multiplies with: `f32`; `bf16`, which halves the time of an instruction where the processor
+    /// multiplies pairs of bf16 (AVX512-BF16), and is refused elsewhere, with a cosine to the embedding in f32 of 0.9999 or
+    /// more; or `int8`, a quarter of the time, 0.988 or more. Default: f32.
     pub precision: Precision,
 }
 
