@@ -3,7 +3,7 @@
 
 usage: run.py [--minutes N] [--threads 1,2] [--cases A,B] [--engines A,B] [--out FILE]
        run.py --prepare        builds, installs, exports and converts, and times nothing
-       run.py --table [FILE]   prints the table of a run that was kept
+       run.py --table [FILE] [--least]   prints the table of a run that was kept
 """
 import argparse
 import array
@@ -278,8 +278,8 @@ def wanted_engine(wanted, name, threads):
 # ----------------------------------------------------------------------------------------------- table
 
 
-def show(told):
-    """The table of a run, in Markdown: p50 (p99) in ms."""
+def show(told, least=False):
+    """The table of a run, in Markdown, in ms: p50 (p99), or the least, which is what a loaded machine still tells."""
     facts = told["machine"]
     quiet = max(row["others_cores"] for row in told["rows"])
     say(f"{facts['cpu']}, {facts['cores']} cores, {', '.join(facts['flags'])}; Linux {facts['kernel']}; commit {facts['commit']}")
@@ -288,14 +288,14 @@ def show(told):
     for threads in sorted({row["threads"] for row in told["rows"]}):
         rows = {(row["case"], row["engine"], row["precision"]): row for row in told["rows"] if row["threads"] == threads}
         cases = [case for case in NAMES if any(case == key[0] for key in rows)]
-        say(f"\n{threads} thread{'s' * (threads > 1)}, ms: p50 (p99)\n")
+        say(f"\n{threads} thread{'s' * (threads > 1)}, ms: {'the least' if least else 'p50 (p99)'}\n")
         say("| | " + " | ".join(NAMES[case] for case in cases) + " |\n|" + "---|" * (len(cases) + 1))
         for name, precision in ENGINES:
             cells = [rows.get((case, name, precision), {}) for case in cases]
             if any("p50" in one for one in cells):
-                say(f"| {name} {precision} | " + " | ".join(cell(one) for one in cells) + " |")
+                say(f"| {name} {precision} | " + " | ".join(cell(one, least) for one in cells) + " |")
         for precision in LIMITS:
-            line = [ratio(rows, case, precision) for case in cases]
+            line = [ratio(rows, case, precision, "min" if least else "p50") for case in cases]
             if any(line):
                 say(f"| **ours / best other, {precision}** | " + " | ".join(line) + " |")
     left_out = {}
@@ -307,20 +307,22 @@ def show(told):
         say(f"  {name} {precision}: {', '.join(cases)}: {why}")
 
 
-def cell(row):
+def cell(row, least):
     if "p50" not in row:
         return "-"
     digits = max(0, 2 - int(math.log10(max(row["p50"], 1))))
+    if least:
+        return f"{row['min']:.{digits}f}"
     return f"{row['p50']:.{digits}f} ({row['p99']:.{digits}f})"
 
 
-def ratio(rows, case, precision):
-    timed = {key[1]: row for key, row in rows.items() if key[0] == case and key[2] == precision and "p50" in row}
+def ratio(rows, case, precision, key):
+    timed = {at[1]: row for at, row in rows.items() if at[0] == case and at[2] == precision and "p50" in row}
     others = {name: row for name, row in timed.items() if name != "ours"}
     if "ours" not in timed or not others:
         return ""
-    best = min(others, key=lambda name: others[name]["p50"])
-    return f"{timed['ours']['p50'] / others[best]['p50']:.2f} ({best})"
+    best = min(others, key=lambda name: others[name][key])
+    return f"{timed['ours'][key] / others[best][key]:.2f} ({best})"
 
 
 def versions():
@@ -345,10 +347,11 @@ def main():
     parser.add_argument("--engines", default="")
     parser.add_argument("--prepare", action="store_true")
     parser.add_argument("--table", nargs="?", const=KEPT, type=pathlib.Path)
+    parser.add_argument("--least", action="store_true", help="with --table: the least of each in place of p50 (p99)")
     parser.add_argument("--out", type=pathlib.Path, default=KEPT)
     wanted = parser.parse_args()
     if wanted.table:
-        return show(json.loads(wanted.table.read_text()))
+        return show(json.loads(wanted.table.read_text()), wanted.least)
     wanted.cases = wanted.cases.split(",")
     wanted.engines = [name for name in wanted.engines.split(",") if name]
     binary = prepare()
