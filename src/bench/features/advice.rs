@@ -297,7 +297,7 @@ mod tests {
         };
         let text = said(&slow, &[], &shared);
         assert!(
-            text.contains("p99.9 is 9.0 times p50 (180 ms): the core is not isolated"),
+            text.contains("p99.9 is 9.0 times p50 (180.00 ms): the core is not isolated"),
             "{text}"
         );
         assert!(said(&slow, &[], &place()).contains("although the core is isolated"));
