@@ -266,7 +266,7 @@ impl Pipeline {
             threads.push(spawn_capture(spec, capture, &end, stop)?);
             ends.push(end);
         }
-        for (partner, spec) in partners.into_iter().zip(&plan.partners) {
+        for (mut partner, spec) in partners.into_iter().zip(&plan.partners) {
             threads.push(thread::spawn(spec.clone(), move |context| {
                 context.wait_for_go();
                 context.seal();

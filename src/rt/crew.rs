@@ -371,7 +371,8 @@ impl Partner {
     }
 
     /// The body of a partner's thread: until the caller has gone.
-    pub fn run(mut self, wait: WaitPolicy, mut alive: impl FnMut(MonoTime)) {
+    /// It does not end with it: who is last to go frees what is shared, and a sealed thread does not.
+    pub fn run(&mut self, wait: WaitPolicy, mut alive: impl FnMut(MonoTime)) {
         // BOUND: ends with the caller.
         while !self.is_over() {
             let now = clock::now();
