@@ -166,6 +166,12 @@ fn a_minute_replays_the_same_twenty_times() {
         let said = text(&output);
         assert!(matches!(output.status.code(), Some(0 | 1)), "{said}");
         eprintln!("{said}");
+        let report = std::fs::read(folder().join("minute/report.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        assert_eq!(
+            report["run"]["ended_by"], "duration",
+            "a minute is a minute"
+        );
         !said.contains("are not in it") && !said.contains("gaps")
     };
     assert!(
