@@ -57,6 +57,9 @@ pub mod sensor;
 // From microphones and sound files to sensors.
 pub mod microphone;
 
+// From sound to words.
+pub mod speech;
+
 // Event time, bounds, windows, alignment: a small stream engine.
 pub mod stream;
 

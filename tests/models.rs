@@ -113,7 +113,7 @@ fn real_footage_is_fetched_and_has_its_pinned_hash() {
     models::ensure(&[Group::Footage]).unwrap();
     let listed = Store::default().list();
     let footage = listed.iter().filter(|l| l.package.group == Group::Footage);
-    assert_eq!(footage.filter(|l| l.state == State::Present).count(), 4);
+    assert_eq!(footage.filter(|l| l.state == State::Present).count(), 6);
 }
 
 #[test]

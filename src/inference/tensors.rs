@@ -113,7 +113,7 @@ impl Tensors<'_> {
         self.file.damaged(why)
     }
 
-    /// The values of tensor `name`, which must be f32, of this shape, and finite.
+    /// The values of tensor `name`, which must be f32 or f16, of this shape, and finite.
     pub fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let tensor = self.tensors.tensor(name).map_err(|_| {
             self.damaged(format!(
@@ -127,14 +127,24 @@ impl Tensors<'_> {
                 tensor.shape()
             )));
         }
-        if tensor.dtype() != Dtype::F32 {
-            return Err(self.damaged(format!(
-                "tensor `{name}` has the type {:?}, expected F32",
-                tensor.dtype()
-            )));
-        }
-        let (words, _) = tensor.data().as_chunks::<4>();
-        let values: Vec<f32> = words.iter().map(|w| f32::from_le_bytes(*w)).collect();
+        let values: Vec<f32> = match tensor.dtype() {
+            Dtype::F32 => {
+                let (words, _) = tensor.data().as_chunks::<4>();
+                words.iter().map(|w| f32::from_le_bytes(*w)).collect()
+            }
+            Dtype::F16 => {
+                let (words, _) = tensor.data().as_chunks::<2>();
+                words
+                    .iter()
+                    .map(|w| from_half(u16::from_le_bytes(*w)))
+                    .collect()
+            }
+            other => {
+                return Err(self.damaged(format!(
+                    "tensor `{name}` has the type {other:?}, expected F32 or F16"
+                )));
+            }
+        };
         if let Some(index) = values.iter().position(|v| !v.is_finite()) {
             return Err(self.damaged(format!(
                 "tensor `{name}` {shape:?} holds {} at position {index}, expected finite numbers",
@@ -152,5 +162,43 @@ impl Tensors<'_> {
             Some(first) => format!("the file has {} tensors, such as `{first}`", names.len()),
             None => "the file has no tensors".to_owned(),
         }
+    }
+}
+
+/// A number of IEEE 754's binary16. Exact.
+fn from_half(bits: u16) -> f32 {
+    let (sign, exponent, fraction) = (bits >> 15, (bits >> 10) & 0x1f, bits & 0x3ff);
+    let size = match exponent {
+        // 2^-24 is the step of the smallest ones, which have no leading 1.
+        0 => f32::from(fraction) / 16_777_216.0,
+        0x1f => return f32::NAN,
+        // The exponents' zeros are 15 and 127.
+        _ => f32::from_bits((u32::from(exponent) + 112) << 23 | u32::from(fraction) << 13),
+    };
+    if sign == 1 { -size } else { size }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_are_what_the_standard_says() {
+        let halves = [
+            0x0000, 0x3c00, 0xc000, 0x3555, 0x7bff, 0x0001, 0x03ff, 0x0400,
+        ];
+        // numpy: `np.array(halves, np.uint16).view(np.float16).astype(np.float32)`.
+        let floats = [
+            0.0,
+            1.0,
+            -2.0,
+            0.333_251_95,
+            65_504.0,
+            5.960_464_5e-8,
+            6.097_555e-5,
+            6.103_515_6e-5,
+        ];
+        assert_eq!(halves.map(from_half), floats);
+        assert!(from_half(0x7c00).is_nan(), "infinity is refused as well");
     }
 }

@@ -21,10 +21,14 @@ use crate::language::{Instruction, MiniLm};
 use crate::link::{EveryWriter, NewestWriter};
 use crate::models;
 use crate::rt::stop::Stop;
+use crate::speech::listener::{Listener, Spoken};
 use crate::units::{MonoTime, Nanos};
 
 /// Longest wait before the stop flag is looked at again.
 const TURN: Nanos = Nanos::from_millis(50);
+
+/// The same where somebody speaks: the end of an utterance waits for no longer than this.
+const TURN_HEARING: Nanos = Nanos::from_millis(10);
 
 /// Takes a line for the person at the terminal.
 pub type Notes = Box<dyn FnMut(&str) + Send>;
@@ -55,6 +59,8 @@ pub struct Language {
     stdin: Option<Stdin>,
     socket: Option<Socket>,
     kafka: Option<InstructionTopic>,
+    /// Hears what is spoken.
+    listener: Option<Listener>,
     notes: Notes,
     heard: Option<EveryWriter<Heard>>,
     totals: LanguageTotals,
@@ -122,6 +128,7 @@ impl Language {
             stdin,
             socket: config.socket.as_deref().map(Socket::open).transpose()?,
             kafka: config.kafka.clone(),
+            listener: None,
             notes: Box::new(|line| console::line(line)),
             heard: None,
             totals: LanguageTotals::default(),
@@ -133,6 +140,12 @@ impl Language {
     pub fn with_resumed(mut self, id: u32, text: String) -> Self {
         self.before = id.saturating_sub(1);
         self.initial = Some(text);
+        self
+    }
+
+    /// Listens to what is spoken as well.
+    pub fn with_listener(mut self, listener: Listener) -> Self {
+        self.listener = Some(listener);
         self
     }
 
@@ -168,9 +181,13 @@ impl Language {
                 .script
                 .last()
                 .map(|timed| start + timed.at - clock::now());
+            let turn = match self.listener {
+                Some(_) => TURN_HEARING,
+                None => TURN,
+            };
             let timeout = match served {
                 true => Nanos::ZERO,
-                false => next.map_or(TURN, |next| next.min(TURN)),
+                false => next.map_or(turn, |next| next.min(turn)),
             };
             self.wait_and_read(topic.as_mut(), timeout);
         }
@@ -219,7 +236,32 @@ impl Language {
             });
             self.socket = Some(socket);
         }
+        served |= self.hear_speech(out);
         served
+    }
+
+    /// What was spoken: the person at the terminal is told what was understood, and how long it took.
+    fn hear_speech(&mut self, out: &mut NewestWriter<Instruction>) -> bool {
+        let Some(Spoken { text, ended, took }) = self.listener.as_mut().and_then(Listener::heard)
+        else {
+            return false;
+        };
+        let answer = match text {
+            Ok(text) => self
+                .take(line_of(text, ended), out)
+                .map(|accepted| accepted.answer()),
+            Err(why) => {
+                self.totals.refused += 1;
+                Err(why)
+            }
+        };
+        let (after, took) = ((clock::now() - ended).as_millis_f64(), took.as_millis_f64());
+        let times = format!("{after:.0} ms after the last word, {took:.0} of them recognising it");
+        match answer {
+            Ok(answer) => (self.notes)(&format!("the microphone: {answer} ({times})")),
+            Err(why) => (self.notes)(&format!("the microphone: not taken: {why} ({times})")),
+        }
+        true
     }
 
     fn wait_and_read(&mut self, topic: Option<&mut kafka::Topic>, timeout: Nanos) {

@@ -18,6 +18,8 @@ pub struct MicrophoneConfig {
     pub channel: u16,
     /// Samples a second that are asked of the device. Default: 16000 if it has that, else 48000, else what it has.
     pub rate: Option<u32>,
+    /// A fourth value of each reading: the probability that somebody speaks, 0 to 1. Default: false.
+    pub speech: bool,
     /// A file begins again when it has ended. Default: false.
     pub repeat: bool,
 }
@@ -28,6 +30,7 @@ impl Default for MicrophoneConfig {
             readings: Hertz::new(100.0).expect("100 Hz is a rate"),
             channel: 0,
             rate: None,
+            speech: false,
             repeat: false,
         }
     }

@@ -36,8 +36,13 @@ use self::config::MicrophoneConfig;
 use self::sensor::SoundSensor;
 use self::wav::Player;
 use crate::error::Result;
+use crate::link::EveryWriter;
+use crate::models;
 use crate::rt::sync::Arc;
 use crate::sensor::counters::SensorCounters;
+use crate::speech::Chunk;
+use crate::speech::ear::Ear;
+use crate::speech::silero::Silero;
 use crate::units::{MonoTime, Nanos};
 
 /// What [`Sound::read`] brings.
@@ -71,30 +76,47 @@ fn period(config: &MicrophoneConfig) -> Nanos {
     half.clamp(Nanos::from_millis(1), Nanos::from_millis(20))
 }
 
-/// Opens a microphone as a sensor.
-pub fn open(address: &Address, config: &MicrophoneConfig, source_index: u8) -> Result<SoundSensor> {
+/// Opens a microphone or sound file as a sensor. `listener`, if there is one, is given what it hears.
+///
+/// # Errors
+/// Those of [`Microphone::open`] and [`Player::open`]; [`Kind::Model`](crate::error::Kind::Model) if the detector of speech is
+/// needed and not in the models cache.
+pub fn open(
+    source: &Source<'_>,
+    config: &MicrophoneConfig,
+    source_index: u8,
+    listener: Option<EveryWriter<Chunk>>,
+) -> Result<SoundSensor> {
     let counters = Arc::<SensorCounters>::default();
-    let wanted = Wanted {
-        rate: config.rate,
-        channel: config.channel,
-        period: period(config),
+    let sound: Box<dyn Sound> = match source {
+        Source::Device(address) => {
+            let wanted = Wanted {
+                rate: config.rate,
+                channel: config.channel,
+                period: period(config),
+            };
+            Box::new(Microphone::open(address, wanted, Arc::clone(&counters))?)
+        }
+        Source::File(path) => Box::new(Player::open(path, config.channel, config.repeat)?),
     };
-    let sound = Microphone::open(address, wanted, Arc::clone(&counters))?;
-    Ok(SoundSensor::new(
-        Box::new(sound),
-        config.readings,
-        source_index,
-        counters,
-    ))
+    let rate = sound.rate();
+    let sensor = SoundSensor::new(sound, config.readings, source_index, counters);
+    if !config.speech && listener.is_none() {
+        return Ok(sensor);
+    }
+    let detector = Silero::load(&models::path(models::SPEECH_DETECTOR))?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rates are below a million"
+    )]
+    let ear = Ear::new(detector, rate.round() as u32, listener);
+    Ok(sensor.with_ear(ear, config.speech))
 }
 
-/// Opens a sound file as a sensor.
-pub fn open_file(path: &Path, config: &MicrophoneConfig, source_index: u8) -> Result<SoundSensor> {
-    let sound = Player::open(path, config.channel, config.repeat)?;
-    Ok(SoundSensor::new(
-        Box::new(sound),
-        config.readings,
-        source_index,
-        Arc::default(),
-    ))
+/// Where sound comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    Device(&'a Address),
+    File(&'a Path),
 }

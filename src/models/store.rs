@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::catalog::{self, Conversion, Group, Item, MEMBER_BYTES_MAX, Origin, PACKAGES, Package};
 use super::progress::{Megabytes, Progress};
 use super::tools::{DOWNLOADS, Tools};
-use super::{class_names, legacy_torch};
+use super::{class_names, ctranslate2, legacy_torch};
 use crate::error::{Fault, Kind, Result};
 
 /// Staging directories begin with this.
@@ -302,6 +302,7 @@ impl Store {
                 |bytes| legacy_torch::to_safetensors(bytes).map_err(|e| e.to_string())
             }
             Conversion::ClassNames => class_names::convert,
+            Conversion::CTranslate2Whisper => ctranslate2::whisper_to_safetensors,
         };
         let converted = std::fs::read(&member)
             .map_err(|e| e.to_string())

@@ -128,10 +128,15 @@ pub(super) fn open_resumed(config: &Config, args: &cli::Run, resume: Resume) -> 
         scene_sink = Some(scene.sink);
         truth = Some(scene.truth);
     }
+    let (mut spoken_in, spoken) = speech::spoken(config)?.unzip();
     for (index, sensor) in config.sensor.iter().enumerate() {
         let index = u8::try_from(sensors.len().max(index)).unwrap_or(u8::MAX);
         let align = align_of(config, sensors.len()).clone();
-        sensors.push((sensor::open(sensor, index)?, align));
+        let listener = match sensor.is_sound() {
+            true => spoken_in.take(),
+            false => None,
+        };
+        sensors.push((sensor::open_heard(sensor, index, listener)?, align));
     }
     let dof = policy.dof();
     let sink = match (&config.sink, scene_sink) {
@@ -143,7 +148,7 @@ pub(super) fn open_resumed(config: &Config, args: &cli::Run, resume: Resume) -> 
     if awaits_start {
         player.await_start();
     }
-    let (language, heard) = speech::open(config, args, kind, resume.instruction)?;
+    let (language, heard) = speech::open(config, args, kind, resume.instruction, spoken)?;
     Ok(Opened {
         cameras: std::iter::once(&source)
             .chain(others.iter().map(|other| &other.source))
@@ -378,6 +383,16 @@ fn models_used(config: &Config) -> Vec<&'static str> {
     used.extend(config.encoder.cached_weights());
     if understands_words(config) {
         used.extend([models::TEXT_ENCODER, models::CLASS_NAMES]);
+        if config.language.microphone.is_some() {
+            used.extend([models::SPEECH_DETECTOR, models::RECOGNISER]);
+        }
+    }
+    if config
+        .sensor
+        .iter()
+        .any(|s| s.is_sound() && s.microphone.speech)
+    {
+        used.push(models::SPEECH_DETECTOR);
     }
     if config.camera.first.source.kind == SourceKind::Scene {
         used.push(models::PHOTOS);

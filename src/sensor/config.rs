@@ -72,11 +72,15 @@ impl SensorConfig {
 
     /// Whether its values may be the positions of joints. Those of a microphone are not.
     pub fn may_tell_joints(&self) -> bool {
-        let sound = matches!(
+        !self.is_sound()
+    }
+
+    /// A microphone or a sound file.
+    pub fn is_sound(&self) -> bool {
+        matches!(
             self.source,
             SensorAddress::Microphone(_) | SensorAddress::Wav(_)
-        );
-        !sound
+        )
     }
 
     /// Readings a second, where the configuration says or the device does.

@@ -48,8 +48,10 @@ mod iio;
 mod kafka;
 
 use crate::error::{Result, StepError};
+use crate::link::EveryWriter;
 use crate::microphone;
 use crate::rt::sync::Arc;
+use crate::speech::Chunk;
 use crate::stage::Item;
 use crate::units::MonoTime;
 use config::{SensorAddress, SensorConfig};
@@ -113,16 +115,26 @@ pub fn open(config: &SensorConfig, source_index: u8) -> Result<Box<dyn SensorSou
         SensorAddress::Unix(path) => Box::new(unix_datagram::open(path, config, source_index)),
         SensorAddress::Csv(path) => Box::new(csv::Recording::open(path, config, source_index)?),
         SensorAddress::Iio(name) => iio::open(name, config, source_index)?,
-        SensorAddress::Microphone(address) => {
-            Box::new(microphone::open(address, &config.microphone, source_index)?)
+        SensorAddress::Microphone(_) | SensorAddress::Wav(_) => {
+            return open_heard(config, source_index, None);
         }
-        SensorAddress::Wav(path) => Box::new(microphone::open_file(
-            path,
-            &config.microphone,
-            source_index,
-        )?),
         SensorAddress::Kafka(topic) => {
             Box::new(kafka::KafkaSensor::new(topic, config, source_index))
         }
     })
+}
+
+/// Opens a microphone or sound file that `listener` is given the sound of; another sensor has none.
+pub fn open_heard(
+    config: &SensorConfig,
+    source_index: u8,
+    listener: Option<EveryWriter<Chunk>>,
+) -> Result<Box<dyn SensorSource>> {
+    let source = match &config.source {
+        SensorAddress::Microphone(address) => microphone::Source::Device(address),
+        SensorAddress::Wav(path) => microphone::Source::File(path),
+        _ => return open(config, source_index),
+    };
+    let sensor = microphone::open(&source, &config.microphone, source_index, listener)?;
+    Ok(Box::new(sensor))
 }

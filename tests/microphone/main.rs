@@ -1,4 +1,4 @@
-//! What a microphone promises: `host` needs none; `guest` needs the kernel's loopback sound card (`scripts/dev vm microphone`).
+//! What a microphone promises: `host` needs none, and `speech` real weights; `guest` needs the kernel's loopback sound card (`scripts/dev vm microphone`).
 #![allow(
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
@@ -10,6 +10,7 @@
 
 mod guest;
 mod host;
+mod speech;
 
 #[global_allocator]
 static ALLOCATOR: reflexarc::rt::memory::Ledgers = reflexarc::rt::memory::Ledgers;

@@ -1,4 +1,4 @@
-//! Where instructions come from: the configuration, a timed script, standard input, a Unix socket, a Kafka topic.
+//! Where instructions come from: the configuration, a timed script, standard input, a Unix socket, a Kafka topic, a microphone.
 //!
 //! Thread: language. Blocks: in `poll` only.
 
@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 
 use crate::inference::plan::Precision;
+use crate::speech::config::SpeechConfig;
 use crate::units::Nanos;
 
 // Bytes into lines, and lines into instructions.
@@ -25,7 +26,7 @@ pub mod kafka;
 
 /// `[language]`: where instructions come from. All sources can be used together; the newest instruction
 /// counts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LanguageConfig {
     /// The instruction to begin with, in English: "look at the cat". Default: none, the robot waits for one.
@@ -42,6 +43,9 @@ pub struct LanguageConfig {
     /// A topic of Kafka, `"HOST:PORT/TOPIC"`, or a table with `topic`, `partition`, `begin` (`"latest"`, `"earliest"`),
     /// `wait` and `oldest`: the value of each record is an instruction. Default: none.
     pub kafka: Option<kafka::InstructionTopic>,
+    /// Instructions spoken in English into the first `[[sensor]]` that is a microphone or a sound file; `{}` for all as by default.
+    /// Default: none.
+    pub microphone: Option<SpeechConfig>,
     /// What the text encoder multiplies with: `f32`; `bf16`, which halves the time of an instruction where the processor
     /// multiplies pairs of bf16 (AVX512-BF16), and is refused elsewhere, with a cosine to the embedding in f32 of 0.9999 or
     /// more; or `int8`, a quarter of the time, 0.988 or more. Default: f32.
