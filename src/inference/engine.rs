@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::kernels::Isa;
 use super::network::Network;
-use super::plan::{Input, Limits, Plan, Precision};
+use super::plan::{Inputs, Limits, Plan, Precision};
 use super::reference::Reference;
 use crate::error::{Fault, Kind, Result, StepError};
 use crate::rt::crew::Crew;
@@ -158,17 +158,17 @@ impl Engine {
     ///
     /// # Errors
     /// `Compute` if candle fails.
-    pub fn run(
+    pub fn run<'a>(
         &mut self,
-        input: Input<'_>,
+        inputs: impl Into<Inputs<'a>>,
         rows: usize,
         output: &mut [f32],
     ) -> Result<(), StepError> {
         match &mut self.runs {
-            Runs::Plan(plan) => plan.run(input, &[rows], output),
+            Runs::Plan(plan) => plan.run(inputs, &[rows], output),
             Runs::Candle(reference) => {
                 let values = reference
-                    .run(input, &[rows])
+                    .run(inputs, &[rows])
                     .map_err(|_| StepError::Compute)?;
                 output.copy_from_slice(&values);
             }

@@ -6,8 +6,8 @@
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::ops;
 
-use super::network::{Activation, Network, Op, Window};
-use super::plan::Input;
+use super::network::{Activation, Network, Op, Shape, Window};
+use super::plan::{Input, Inputs};
 
 /// A network as candle runs it.
 pub struct Reference {
@@ -25,7 +25,7 @@ impl Reference {
             let table = |values, columns| rows(values, columns);
             Ok(match op {
                 Op::Words { table: all }
-                | Op::First { rows: all, .. }
+                | Op::Constant { rows: all }
                 | Op::Positions { table: all, .. }
                 | Op::Scale { factors: all, .. } => vec![table(all, shape.columns)?],
                 Op::Linear { x, layer } => vec![
@@ -58,25 +58,32 @@ impl Reference {
     ///
     /// # Errors
     /// candle's.
-    pub fn run(&self, input: Input<'_>, lengths: &[usize]) -> Result<Vec<f32>> {
+    pub fn run<'a>(&self, inputs: impl Into<Inputs<'a>>, lengths: &[usize]) -> Result<Vec<f32>> {
+        let Inputs { input, conditions } = inputs.into();
         let (mut output, mut first) = (Vec::new(), 0);
-        for &len in lengths {
+        for (sequence, &len) in lengths.iter().enumerate() {
+            let of = conditions.iter().map(|values| {
+                let columns = values.len() / lengths.len();
+                rows(&values[sequence * columns..][..columns], columns)
+            });
+            let conditions: Vec<Tensor> = of.collect::<Result<_>>()?;
             let columns = self.network.shapes.first().map_or(0, |s| s.columns);
             let part = match input {
                 Input::Words(words) => Tensor::new(&words[first..first + len], &Device::Cpu)?,
                 Input::Picture(values) => Tensor::new(values, &Device::Cpu)?,
                 Input::Rows(values) => rows(&values[first * columns..][..len * columns], columns)?,
             };
-            output.extend(self.sequence(part)?);
+            output.extend(self.sequence(&part, &conditions)?);
             first += len;
         }
         Ok(output)
     }
 
-    fn sequence(&self, input: Tensor) -> Result<Vec<f32>> {
+    fn sequence(&self, input: &Tensor, conditions: &[Tensor]) -> Result<Vec<f32>> {
         let mut values = Vec::new();
-        for (op, weights) in self.network.ops.iter().zip(&self.weights) {
-            let value = apply(op, weights, &input, &values)?;
+        let ops = self.network.ops.iter().zip(&self.network.shapes);
+        for ((op, shape), weights) in ops.zip(&self.weights) {
+            let value = apply((op, *shape), weights, (input, conditions), &values)?;
             values.push(value);
         }
         match values.last() {
@@ -94,7 +101,12 @@ fn rows(values: &[f32], columns: usize) -> Result<Tensor> {
     Tensor::from_slice(values, (values.len() / columns, columns), &Device::Cpu)
 }
 
-fn apply(op: &Op, weights: &[Tensor], input: &Tensor, values: &[Tensor]) -> Result<Tensor> {
+fn apply(
+    (op, shape): (&Op, Shape),
+    weights: &[Tensor],
+    (input, conditions): (&Tensor, &[Tensor]),
+    values: &[Tensor],
+) -> Result<Tensor> {
     let value = |index: super::network::Value| &values[index.index()];
     match *op {
         Op::Words { .. } => weights[0].index_select(input, 0),
@@ -105,7 +117,21 @@ fn apply(op: &Op, weights: &[Tensor], input: &Tensor, values: &[Tensor]) -> Resu
             let patches = pixels.permute((0, 2, 1, 3))?.contiguous()?;
             patches.reshape((count * count, patch * patch * 3))
         }
-        Op::First { x, .. } => Tensor::cat(&[&weights[0], value(x)], 0),
+        Op::Condition { index } => Ok(conditions[index].clone()),
+        Op::Constant { .. } => Ok(weights[0].clone()),
+        // [1, channel, row, column] as [row x column, channel].
+        Op::Pixels { x } => value(x).squeeze(0)?.flatten_from(1)?.t()?.contiguous(),
+        Op::Join { x, y } => Tensor::cat(&[value(x), value(y)], 0),
+        Op::Film { x, gains, shifts } => {
+            let one_each = |factors: &Tensor| match value(x).rank() {
+                // [1, channel] as [1, channel, 1, 1].
+                4 => factors.unsqueeze(2)?.unsqueeze(3),
+                _ => Ok(factors.clone()),
+            };
+            let gains = (one_each(value(gains))? + 1.0)?;
+            let scaled = value(x).broadcast_mul(&gains)?;
+            scaled.broadcast_add(&one_each(value(shifts))?)
+        }
         Op::Positions { x, .. } => value(x) + weights[0].narrow(0, 0, value(x).dim(0)?)?,
         Op::Linear { x, .. } => value(x).matmul(&weights[0])?.broadcast_add(&weights[1]),
         Op::Activate { x, activation } => activate(value(x), activation),
@@ -114,7 +140,14 @@ fn apply(op: &Op, weights: &[Tensor], input: &Tensor, values: &[Tensor]) -> Resu
         Op::LayerNorm { x, ref norm } => {
             ops::layer_norm(value(x), &weights[0], &weights[1], norm.epsilon)
         }
-        Op::Attention { qkv, heads } => attention(value(qkv), heads),
+        Op::Attention { reads, heads } => {
+            let columns = shape.columns;
+            let [q, k, v] = reads.all().map(|part| {
+                let all = value(part.of);
+                all.narrow(1, part.first, columns)
+            });
+            attention(q?, k?, v?, heads)
+        }
         Op::Picture { height, width } => {
             let pixels = input.reshape((1, height, width, 3))?;
             pixels.permute((0, 3, 1, 2))?.contiguous()
@@ -154,20 +187,25 @@ fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
         Activation::Relu => x.relu(),
         Activation::Relu6 => x.clamp(0f32, 6f32),
         Activation::Gelu => x.gelu_erf(),
+        Activation::GeluTanh => x.gelu(),
         Activation::Silu => x.silu(),
     }
 }
 
-fn attention(qkv: &Tensor, heads: usize) -> Result<Tensor> {
-    let (len, columns) = qkv.dims2()?;
-    let head_len = columns / 3 / heads;
-    // [rows, 3 x heads x head_len] as [3, heads, rows, head_len].
-    let qkv = qkv.reshape((len, 3, heads, head_len))?;
-    let qkv = qkv.permute((1, 2, 0, 3))?.contiguous()?;
-    let (q, k, v) = (qkv.get(0)?, qkv.get(1)?, qkv.get(2)?);
+fn attention(q: Tensor, k: Tensor, v: Tensor, heads: usize) -> Result<Tensor> {
+    let (len, columns) = q.dims2()?;
+    let head_len = columns / heads;
+    // [rows, heads x head_len] as [heads, rows, head_len].
+    let by_head = |x: Tensor| {
+        let rows = x.dim(0)?;
+        x.reshape((rows, heads, head_len))?
+            .transpose(0, 1)?
+            .contiguous()
+    };
+    let (q, k, v) = (by_head(q)?, by_head(k)?, by_head(v)?);
     #[expect(clippy::cast_precision_loss, reason = "a few hundred at most")]
     let scale = 1.0 / (head_len as f64).sqrt();
     let scores = (q.matmul(&k.transpose(D::Minus2, D::Minus1)?)? * scale)?;
     let mixed = ops::softmax_last_dim(&scores)?.matmul(&v)?;
-    mixed.transpose(0, 1)?.reshape((len, columns / 3))
+    mixed.transpose(0, 1)?.reshape((len, columns))
 }

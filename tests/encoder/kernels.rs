@@ -17,11 +17,12 @@ const CASES: u64 = 300;
 /// What stands where nothing may be written. Not a NaN, because it is compared.
 pub const UNTOUCHED: f32 = 1e30;
 
-pub const ACTIVATIONS: [Activation; 5] = [
+pub const ACTIVATIONS: [Activation; 6] = [
     Activation::None,
     Activation::Relu,
     Activation::Relu6,
     Activation::Gelu,
+    Activation::GeluTanh,
     Activation::Silu,
 ];
 
@@ -41,6 +42,10 @@ pub fn activated(value: f64, activation: Activation) -> f64 {
         Activation::Relu => value.max(0.0),
         Activation::Relu6 => value.clamp(0.0, 6.0),
         Activation::Gelu => value * 0.5 * erfc(-value / std::f64::consts::SQRT_2),
+        Activation::GeluTanh => {
+            let inner = std::f64::consts::FRAC_2_PI.sqrt() * (value + 0.044715 * value.powi(3));
+            0.5 * value * (1.0 + inner.tanh())
+        }
         Activation::Silu => value / (1.0 + (-value).exp()),
     }
 }

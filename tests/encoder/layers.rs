@@ -481,6 +481,7 @@ fn an_activation_keeps_its_promised_error_over_its_whole_range() {
         for (activation, promised) in [
             (Activation::Relu, 0.0),
             (Activation::Gelu, 1e-7),
+            (Activation::GeluTanh, 2e-7),
             (Activation::Silu, 2e-7),
         ] {
             let found = activations(isa, activation, &values);
@@ -506,6 +507,7 @@ fn a_nan_stays_a_nan_so_that_it_is_found_at_the_end() {
             Activation::Relu,
             Activation::Relu6,
             Activation::Gelu,
+            Activation::GeluTanh,
             Activation::Silu,
         ] {
             let found = activations(isa, activation, &[1.0, f32::NAN, 2.0]);

@@ -12,6 +12,8 @@ mod accuracy;
 
 mod bytes;
 
+mod conditions;
+
 mod convolutions;
 
 mod damage;

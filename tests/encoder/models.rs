@@ -110,6 +110,11 @@ fn dinov2_small_gives_what_candle_gives() {
     check(Model::DinoV2Small, fastest(), Until::Map);
 }
 
+#[test]
+fn siglip_gives_what_candle_gives() {
+    check(Model::SiglipBase, fastest(), Until::Summary);
+}
+
 fn fastest() -> impl Iterator<Item = Isa> {
     Isa::available().take(1)
 }

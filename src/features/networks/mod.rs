@@ -12,8 +12,13 @@ pub mod mobilenet_v2;
 
 pub mod resnet18;
 
+pub mod siglip;
+
 // ViT and DINOv2.
 pub mod vision_transformer;
+
+// How the last three begin.
+mod patches;
 
 // Their positions, for another number of patches.
 mod positions;
@@ -34,7 +39,7 @@ use vision_transformer::{DINOV2_SMALL, VIT_SMALL, VIT_TINY};
 pub enum Until {
     /// The features of each position: of a vision transformer its class token first, then those of its patches.
     Map,
-    /// The features of the whole picture: the mean of all positions, or the class token.
+    /// The features of the whole picture: the mean of all positions, the class token, or what a learnt query makes of them.
     Summary,
     /// A number for each class of ImageNet.
     Classes,
@@ -52,6 +57,7 @@ pub enum Model {
     VitTiny,
     VitSmall,
     DinoV2Small,
+    SiglipBase,
 }
 
 /// In 8-bit steps: what is subtracted from red, green and blue, and what they are then divided by.
@@ -65,7 +71,7 @@ const HALF: Normalisation = ([127.5; 3], [127.5; 3]);
 const LITE: Normalisation = ([127.0; 3], [128.0; 3]);
 
 impl Model {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::EfficientNetLite0,
         Self::EfficientNetLite1,
         Self::EfficientNetLite2,
@@ -74,6 +80,7 @@ impl Model {
         Self::VitTiny,
         Self::VitSmall,
         Self::DinoV2Small,
+        Self::SiglipBase,
     ];
 
     /// As in the configuration.
@@ -87,6 +94,7 @@ impl Model {
             Self::VitTiny => "vit-tiny",
             Self::VitSmall => "vit-small",
             Self::DinoV2Small => "dinov2-small",
+            Self::SiglipBase => "siglip-base",
         }
     }
 
@@ -101,6 +109,7 @@ impl Model {
             Self::VitTiny => (VIT_TINY.side, HALF),
             Self::VitSmall => (VIT_SMALL.side, HALF),
             Self::DinoV2Small => (DINOV2_SMALL.side, IMAGENET),
+            Self::SiglipBase => (siglip::SIDE, HALF),
         };
         OutputSpec {
             width: side,
@@ -121,6 +130,7 @@ impl Model {
             Self::VitTiny => (VIT_TINY.map_side(), VIT_TINY.columns),
             Self::VitSmall => (VIT_SMALL.map_side(), VIT_SMALL.columns),
             Self::DinoV2Small => (DINOV2_SMALL.map_side(), DINOV2_SMALL.columns),
+            Self::SiglipBase => (siglip::MAP_SIDE, siglip::COLUMNS),
         };
         FeatureShape {
             rows: side,
@@ -131,7 +141,10 @@ impl Model {
 
     /// Rows of its input, as a plan counts them: patches, or one picture.
     pub fn rows(self) -> usize {
-        self.transformer().map_or(1, |spec| spec.patches())
+        match self {
+            Self::SiglipBase => siglip::PATCHES,
+            _ => self.transformer().map_or(1, |spec| spec.patches()),
+        }
     }
 
     /// Rows of the output of [`Until::Map`] in front of the map's: the class token.
@@ -139,6 +152,7 @@ impl Model {
         usize::from(self.transformer().is_some())
     }
 
+    /// With a class token.
     fn transformer(self) -> Option<vision_transformer::Spec> {
         match self {
             Self::VitTiny => Some(VIT_TINY),
@@ -174,6 +188,10 @@ impl Model {
                 "name with `encoder.weights` a safetensors file of f32 with the tensors of timm's model: `vit_tiny_patch16_224`, \
                  `vit_small_patch16_224`, `vit_small_patch14_dinov2`"
             }
+            Self::SiglipBase => {
+                "name with `encoder.weights` the `model.safetensors` of google/siglip-base-patch16-224, or one of f32 with the tensors \
+                 of its `vision_model`"
+            }
         }
     }
 
@@ -194,6 +212,7 @@ impl Model {
             Self::VitTiny => vision_transformer::network(VIT_TINY, source, until),
             Self::VitSmall => vision_transformer::network(VIT_SMALL, source, until),
             Self::DinoV2Small => vision_transformer::network(DINOV2_SMALL, source, until),
+            Self::SiglipBase => siglip::network(source, until),
         }
     }
 }

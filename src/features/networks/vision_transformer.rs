@@ -3,7 +3,7 @@
 //!
 //! Thread: start-up; the network that comes of it runs anywhere. Allocates: yes.
 
-use super::{Until, positions};
+use super::{Until, patches, positions};
 use crate::error::Result;
 use crate::inference::network::{Activation, Linear, Network, Norm, Value, Weights};
 use crate::inference::tensors::Source;
@@ -81,8 +81,11 @@ pub fn network(spec: Spec, source: &impl Source, until: Until) -> Result<Network
     } = spec;
     let reader = Reader { source };
     let mut net = Network::default();
-    let patches = net.patches(spec.side, patch);
-    let embedded = net.linear(patches, reader.patch_embedding(patch, columns)?);
+    let pixels = net.patches(spec.side, patch);
+    let embedded = net.linear(
+        pixels,
+        patches::embedding(source, "patch_embed.proj", patch, columns)?,
+    );
     let class = reader.vector("cls_token", &[1, 1, columns])?;
     let tokens = net.first(embedded, class);
     let mut x = net.positions(tokens, reader.positions(spec)?);
@@ -168,20 +171,5 @@ impl<S: Source> Reader<'_, S> {
         let (class, patches) = table.split_at(spec.columns);
         let patches = positions::resample(patches, side, spec.map_side(), spec.columns);
         Ok(class.iter().copied().chain(patches).collect())
-    }
-
-    /// A convolution `[output][colour][row][column]` as a linear layer on patches `[row][column][colour]`.
-    fn patch_embedding(&self, patch: usize, outputs: usize) -> Result<Linear> {
-        let shape = [outputs, 3, patch, patch];
-        let planar = self.source.tensor("patch_embed.proj.weight", &shape)?;
-        let plane = patch * patch;
-        let weights = planar.chunks_exact(3 * plane).flat_map(|filter| {
-            let pixel = move |pixel| (0..3).map(move |colour| filter[colour * plane + pixel]);
-            (0..plane).flat_map(pixel)
-        });
-        Ok(Linear {
-            weights: weights.collect(),
-            bias: self.vector("patch_embed.proj.bias", &[outputs])?,
-        })
     }
 }

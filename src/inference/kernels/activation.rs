@@ -12,6 +12,8 @@ pub enum Activation {
     Relu6,
     /// `x` times the share of a normal distribution below `x`, without the usual approximation by a tanh.
     Gelu,
+    /// With that approximation.
+    GeluTanh,
     /// `x / (1 + exp(-x))`.
     Silu,
 }
@@ -30,6 +32,7 @@ impl Activation {
             Self::Relu => x.filled(0.0).max(x),
             Self::Relu6 => x.relu6(),
             Self::Gelu => gelu(x),
+            Self::GeluTanh => gelu_tanh(x),
             Self::Silu => silu(x),
         }
     }
@@ -93,6 +96,17 @@ fn gelu<V: Lanes>(x: V) -> V {
         ],
     );
     zero.max(x).sub(size.mul(exp2(exponent)))
+}
+
+/// `x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))`, and so `x` divided by 1 plus the exponential function of minus twice
+/// what the tanh is taken of.
+#[inline(always)]
+fn gelu_tanh<V: Lanes>(x: V) -> V {
+    const TWICE: f32 = 2.0 * 0.797_884_6;
+    let (one, square) = (x.filled(1.0), x.mul(x));
+    let inner = x.filled(0.044_715).mul_add(square, one).mul(x);
+    let inverse = exp2(inner.mul(x.filled(-TWICE * std::f32::consts::LOG2_E)));
+    x.div(one.add(inverse))
 }
 
 #[inline(always)]

@@ -12,11 +12,13 @@ use super::super::kernels::attention::Attention;
 use super::super::kernels::depthwise::BYTE_OF_RELU6;
 use super::super::kernels::layer_norm::Norm;
 use super::super::kernels::pack::{DepthwiseFilters, Packed, Scale};
-use super::super::network::{Activation, Convolution, Linear, Network, Op, Rows, Value, Window};
+use super::super::network::{
+    self, Activation, Convolution, Linear, Network, Op, Rows, Value, Window,
+};
 use super::pictures::{Canvas, Dense};
 use super::turns::{edges, groups, rooms};
 use super::winograd::Winograd;
-use super::{GROUP_MAX, Heads, Limits, Precision, Program, Source, Stage, Work};
+use super::{Columns, GROUP_MAX, Heads, Limits, Precision, Program, Source, Stage, Work};
 
 /// Where a value is not in a slot.
 const NO_SLOT: usize = usize::MAX;
@@ -117,9 +119,12 @@ impl<'a> Compiler<'a> {
                 x: self.source(x),
                 window,
             },
-            Op::First { x, rows } => Work::First {
-                x: self.source(*x),
-                rows: rows.clone(),
+            &Op::Condition { index } => Work::Condition { index },
+            Op::Constant { rows } => Work::Constant { rows: rows.clone() },
+            &Op::Pixels { x } => Work::Pixels { x: self.source(x) },
+            &Op::Join { x, y } => Work::Join {
+                x: self.source(x),
+                y: self.source(y),
             },
             Op::Positions { x, table } => Work::Positions {
                 x: self.source(*x),
@@ -138,10 +143,33 @@ impl<'a> Compiler<'a> {
                 x: self.source(*x),
                 norm: Norm::new(self.isa, &norm.gain, &norm.shift, norm.epsilon),
             },
-            Op::Attention { qkv, heads } => {
-                let heads = self.heads(index, *heads);
+            &Op::Film { x, gains, shifts } => {
+                let activation;
+                (activation, value) = self.activation(index);
+                assert!(
+                    matches!(
+                        activation,
+                        Activation::None | Activation::Relu | Activation::Relu6
+                    ),
+                    "a plan does {activation:?} only right behind a product"
+                );
+                Work::Film {
+                    x: self.source(x),
+                    gains: self.source(gains),
+                    shifts: self.source(shifts),
+                    activation,
+                }
+            }
+            Op::Attention { reads, heads } => {
+                let heads = self.heads(index, reads.keys.of, *heads);
+                let columns = |part: network::Columns| Columns {
+                    of: self.source_as(part.of, heads.precision),
+                    first: part.first,
+                };
                 Work::Attention {
-                    qkv: self.source_as(*qkv, heads.precision),
+                    queries: columns(reads.queries),
+                    keys: columns(reads.keys),
+                    values: columns(reads.values),
                     kind: self.kind(heads),
                 }
             }
@@ -199,7 +227,7 @@ impl<'a> Compiler<'a> {
     fn reads_as(&self, user: usize) -> Precision {
         match &self.network.ops[user] {
             Op::Linear { .. } => self.precision,
-            Op::Attention { heads, .. } => self.heads(user, *heads).precision,
+            Op::Attention { reads, heads } => self.heads(user, reads.keys.of, *heads).precision,
             Op::Convolution { x, layer } => {
                 let is_first = matches!(self.network.ops[x.index()], Op::Picture { .. });
                 match layer.is_pointwise() && !is_first && self.precision == Precision::Int8 {
@@ -228,10 +256,13 @@ impl<'a> Compiler<'a> {
         while let [user] = self.users[value][..] {
             match &self.network.ops[user] {
                 Op::Scale { factors, .. } => scale(&mut layer, factors),
-                // The queries come first.
-                Op::Attention { qkv, heads } => {
-                    let columns = self.network.shape(*qkv).columns / 3;
-                    scale(&mut layer, &query_factors(columns, columns / heads));
+                Op::Attention { reads, heads } => {
+                    let columns = self.network.shapes[user].columns;
+                    let queries = reads.queries;
+                    if queries.of.index() == value {
+                        let factors = query_factors(queries.first, columns, columns / heads);
+                        scale(&mut layer, &factors);
+                    }
                     break;
                 }
                 _ => break,
@@ -302,7 +333,8 @@ impl<'a> Compiler<'a> {
         let mut residual = None;
         while let [user] = self.users[value][..] {
             match self.network.ops[user] {
-                Op::Add { x, y } if residual.is_none() && !self.joined[user] => {
+                // What is added to itself has to be there first.
+                Op::Add { x, y } if x != y && residual.is_none() && !self.joined[user] => {
                     let other = if x.index() == value { y } else { x };
                     residual = Some(self.source(other));
                 }
@@ -318,8 +350,19 @@ impl<'a> Compiler<'a> {
         (residual, Activation::None, value)
     }
 
+    /// The activation that follows a value and nobody else reads it before, and the value that comes out.
+    fn activation(&mut self, value: usize) -> (Activation, usize) {
+        if let [user] = self.users[value][..]
+            && let Op::Activate { activation, .. } = self.network.ops[user]
+        {
+            self.joined[user] = true;
+            return (activation, user);
+        }
+        (Activation::None, value)
+    }
+
     /// What kind of attention an operation is: in bf16 if its output is read so, and heads begin at blocks.
-    fn heads(&self, index: usize, count: usize) -> Heads {
+    fn heads(&self, index: usize, keys: Value, count: usize) -> Heads {
         let len = self.network.shapes[index].columns / count;
         let mut users = self.users[index].iter();
         let for_products = users.all(|&user| matches!(self.network.ops[user], Op::Linear { .. }));
@@ -335,6 +378,7 @@ impl<'a> Compiler<'a> {
             },
             count,
             len,
+            keys_max: self.network.shape(keys).rows.of(self.limits.rows),
         }
     }
 
@@ -374,23 +418,19 @@ impl<'a> Compiler<'a> {
         let mut drafts: Vec<Draft> = self.drafts.into_iter().flatten().collect();
         let count = PRECISIONS * self.network.ops.len();
         let mut last_use = vec![usize::MAX; count];
+        let mut readers = vec![0; count];
         for (place, draft) in drafts.iter_mut().enumerate() {
             for source in draft.work.sources() {
                 last_use[source.slot] = place;
+                readers[source.slot] += 1;
             }
         }
-        let groups = groups(&drafts, &self.edges, self.isa, self.network);
+        let groups = groups(&drafts, &readers, &self.edges, self.isa, self.network);
         // All of a group's stages take turns, so what one of them reads is needed until the last is done.
         for used in &mut last_use {
             let group = groups.iter().find(|group| group.stages.contains(used));
             *used = group.map_or(*used, |group| group.stages.end - 1);
         }
-        let more = |rows| match rows {
-            Rows::Each { more } => more,
-            Rows::One | Rows::Picture { .. } => 0,
-        };
-        let more = self.network.shapes.iter().map(|s| more(s.rows)).max();
-        let more = more.unwrap_or(0);
         let (mut slots, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
         let mut slot_of = vec![NO_SLOT; count];
         let rooms = rooms(&drafts, &groups);
@@ -404,7 +444,7 @@ impl<'a> Compiler<'a> {
             let shape = self.network.shapes[draft.value];
             let rows = match shape.rows {
                 Rows::Each { more } => self.limits.rows + more * self.limits.sequences,
-                Rows::One => self.limits.sequences,
+                Rows::Fixed { rows } => rows * self.limits.sequences,
                 Rows::Picture { .. } => 0,
             };
             let edge = match draft.precision {
@@ -486,7 +526,6 @@ impl<'a> Compiler<'a> {
             inner,
             scratch,
             attentions: self.attentions,
-            more,
         }
     }
 }
@@ -494,46 +533,36 @@ impl<'a> Compiler<'a> {
 impl Work {
     /// What it reads.
     fn sources(&mut self) -> impl Iterator<Item = &mut Source> {
-        let (first, second) = match self {
-            Self::Words { .. } | Self::Rows | Self::Patches { .. } | Self::Picture => (None, None),
+        let all = match self {
+            Self::Words { .. }
+            | Self::Rows
+            | Self::Patches { .. }
+            | Self::Picture
+            | Self::Condition { .. }
+            | Self::Constant { .. } => [None, None, None],
             Self::Linear { x, residual, .. }
             | Self::Dense { x, residual, .. }
-            | Self::Winograd { x, residual, .. } => (Some(x), residual.as_mut()),
-            Self::Add { x, y } => (Some(x), Some(y)),
-            Self::Attention { qkv: x, .. }
-            | Self::Depthwise { x, .. }
+            | Self::Winograd { x, residual, .. } => [Some(x), residual.as_mut(), None],
+            Self::Add { x, y } | Self::Join { x, y } => [Some(x), Some(y), None],
+            Self::Film {
+                x, gains, shifts, ..
+            } => [Some(x), Some(gains), Some(shifts)],
+            Self::Attention {
+                queries,
+                keys,
+                values,
+                ..
+            } => [queries, keys, values].map(|part| Some(&mut part.of)),
+            Self::Depthwise { x, .. }
             | Self::MaxPool { x, .. }
-            | Self::First { x, .. }
+            | Self::Pixels { x }
             | Self::Positions { x, .. }
             | Self::LayerNorm { x, .. }
             | Self::Round { x }
             | Self::Mean { x }
-            | Self::Take { x, .. } => (Some(x), None),
+            | Self::Take { x, .. } => [Some(x), None, None],
         };
-        first.into_iter().chain(second)
-    }
-}
-
-impl Work {
-    /// As [`sources`](Self::sources), their slots or keys.
-    pub(super) fn reads(&self) -> impl Iterator<Item = usize> {
-        let (first, second) = match self {
-            Self::Words { .. } | Self::Rows | Self::Patches { .. } | Self::Picture => (None, None),
-            Self::Linear { x, residual, .. }
-            | Self::Dense { x, residual, .. }
-            | Self::Winograd { x, residual, .. } => (Some(x), residual.as_ref()),
-            Self::Add { x, y } => (Some(x), Some(y)),
-            Self::Attention { qkv: x, .. }
-            | Self::Depthwise { x, .. }
-            | Self::MaxPool { x, .. }
-            | Self::First { x, .. }
-            | Self::Positions { x, .. }
-            | Self::LayerNorm { x, .. }
-            | Self::Round { x }
-            | Self::Mean { x }
-            | Self::Take { x, .. } => (Some(x), None),
-        };
-        first.into_iter().chain(second).map(|source| source.slot)
+        all.into_iter().flatten()
     }
 }
 
@@ -560,13 +589,15 @@ fn scale(layer: &mut Linear, factors: &[f32]) {
         .collect();
 }
 
-/// The usual scale of a softmax, and the logarithm of e to base 2, because the kernel takes powers of two.
+/// For the queries, which begin at output `first`: the usual scale of a softmax, and the logarithm of e to base 2, because the kernel takes powers of two.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     reason = "a head has a few hundred columns, and the factor is an f32 like the weights"
 )]
-fn query_factors(columns: usize, head_len: usize) -> Vec<f32> {
+fn query_factors(first: usize, columns: usize, head_len: usize) -> Vec<f32> {
     let factor = std::f64::consts::LOG2_E / (head_len as f64).sqrt();
-    vec![factor as f32; columns]
+    let mut factors = vec![1.0; first];
+    factors.resize(first + columns, factor as f32);
+    factors
 }

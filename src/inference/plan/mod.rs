@@ -21,6 +21,8 @@ mod blocked;
 
 mod compile;
 
+mod film;
+
 mod pictures;
 
 mod shares;
@@ -48,6 +50,23 @@ pub enum Input<'a> {
     Rows(&'a [f32]),
     /// A picture, `[row][column][red, green, blue]`: one sequence, with a row for each patch.
     Picture(&'a [f32]),
+}
+
+/// What a network is run on.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    pub input: Input<'a>,
+    /// Of each [condition](Network::condition) the rows of all sequences, one after the other.
+    pub conditions: &'a [&'a [f32]],
+}
+
+impl<'a> From<Input<'a>> for Inputs<'a> {
+    fn from(input: Input<'a>) -> Self {
+        Self {
+            input,
+            conditions: &[],
+        }
+    }
 }
 
 /// How much comes in one run at most; the memory is laid out for it.
@@ -80,8 +99,6 @@ struct Program {
     /// Floats of the memory that Winograd's tiles need.
     scratch: [usize; 2],
     attentions: Vec<Heads>,
-    /// Rows that a sequence has at most beyond those of its input.
-    more: usize,
 }
 
 /// Stages that run one after the other, each on some rows at a time where the next needs them: so what goes from one to the
@@ -99,6 +116,8 @@ struct Heads {
     count: usize,
     /// Columns of each.
     len: usize,
+    /// Keys of a sequence at most.
+    keys_max: usize,
 }
 
 /// What a run writes to.
@@ -161,9 +180,18 @@ enum Work {
         x: Source,
         window: Window,
     },
-    First {
-        x: Source,
+    Condition {
+        index: usize,
+    },
+    Constant {
         rows: Weights,
+    },
+    Pixels {
+        x: Source,
+    },
+    Join {
+        x: Source,
+        y: Source,
     },
     Positions {
         x: Source,
@@ -183,8 +211,16 @@ enum Work {
         x: Source,
         norm: layer_norm::Norm,
     },
+    Film {
+        x: Source,
+        gains: Source,
+        shifts: Source,
+        activation: Activation,
+    },
     Attention {
-        qkv: Source,
+        queries: Columns,
+        keys: Columns,
+        values: Columns,
         /// Which of the program's attentions.
         kind: usize,
     },
@@ -199,6 +235,13 @@ enum Work {
         x: Source,
         row: usize,
     },
+}
+
+/// The columns of a value from one on.
+#[derive(Clone, Copy, Debug)]
+struct Columns {
+    of: Source,
+    first: usize,
 }
 
 /// A value that a stage reads.
@@ -265,8 +308,17 @@ impl Plan {
     /// # Panics
     /// If the input is more than the plan's limits or of another kind than the network's, a sequence has no row, or `output` is
     /// not as long as the output's rows.
-    pub fn run(&mut self, input: Input<'_>, lengths: &[usize], output: &mut [f32]) {
-        self.program.check(input, lengths, output.len());
+    pub fn run<'a>(
+        &mut self,
+        inputs: impl Into<Inputs<'a>>,
+        lengths: &[usize],
+        output: &mut [f32],
+    ) {
+        self.run_on(inputs.into(), lengths, output);
+    }
+
+    fn run_on(&mut self, inputs: Inputs<'_>, lengths: &[usize], output: &mut [f32]) {
+        self.program.check(inputs, lengths, output.len());
         let (isa, crew) = (self.program.isa, &mut self.crew);
         crew.call();
         for group in &self.program.groups {
@@ -275,7 +327,7 @@ impl Plan {
                 Some(rows) => self.memory.run_strips(isa, crew, stages, rows),
                 None => {
                     for stage in stages {
-                        self.memory.run(isa, crew, stage, input, lengths);
+                        self.memory.run(isa, crew, stage, inputs, lengths);
                     }
                 }
             }
@@ -294,7 +346,7 @@ impl Plan {
 
 impl Program {
     /// Everything that could stop a run half-way. See [`Plan::run`].
-    fn check(&self, input: Input<'_>, lengths: &[usize], output: usize) {
+    fn check(&self, inputs: Inputs<'_>, lengths: &[usize], output: usize) {
         let limits = self.limits;
         let rows: usize = lengths.iter().sum();
         assert!(
@@ -303,9 +355,12 @@ impl Program {
             lengths.len()
         );
         assert!(!lengths.contains(&0), "a sequence has a row");
+        let is_condition = |stage: &&Stage| matches!(stage.work, Work::Condition { .. });
+        let conditions = self.stages.iter().filter(is_condition).count();
+        assert_eq!(inputs.conditions.len(), conditions, "the conditions");
         for stage in &self.stages {
             let rows_are = |test: &dyn Fn(usize) -> bool| lengths.iter().all(|&len| test(len));
-            match (&stage.work, input) {
+            match (&stage.work, inputs.input) {
                 (Work::Words { table }, Input::Words(words)) => {
                     assert_eq!(words.len(), rows, "a word for each row");
                     let count = table.len() / stage.columns;
@@ -328,6 +383,11 @@ impl Program {
                 }
                 (Work::Words { .. } | Work::Rows | Work::Patches { .. } | Work::Picture, _) => {
                     panic!("another kind of input")
+                }
+                (Work::Condition { index }, _) => {
+                    let values = inputs.conditions[*index].len();
+                    let wanted = lengths.len() * stage.columns;
+                    assert_eq!(values, wanted, "a row of condition {index} a sequence");
                 }
                 (Work::Positions { x, table }, _) => {
                     let known = table.len() / stage.columns;
@@ -371,10 +431,9 @@ impl std::fmt::Debug for Plan {
 
 impl Memory {
     fn new(program: &Program, crew: usize) -> Self {
-        let keys_max = program.limits.rows + program.more;
         let attention = |heads: &Heads| {
             let (count, len) = (heads.count, heads.len);
-            let new = || Attention::new(program.isa, heads.precision, count, len, keys_max);
+            let new = || Attention::new(program.isa, heads.precision, count, len, heads.keys_max);
             std::iter::repeat_with(new).take(crew).collect()
         };
         let floats = |counts: &[usize]| counts.iter().map(|&n| Aligned::zeroed(n)).collect();

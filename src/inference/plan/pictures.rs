@@ -16,8 +16,9 @@ use super::super::kernels::pointwise::{
 use super::super::kernels::quantise;
 use super::super::kernels::winograd::{self, Picture};
 use super::super::network::{Convolution, Rows, Window};
+use super::blocked::from_rows;
 use super::shares::{self, Hands};
-use super::{Source, Stage, Work};
+use super::{Source, Stage, Tensor, Work};
 
 /// Rows and columns of the largest filter of a depthwise convolution.
 const DEPTHWISE_MAX: usize = 5;
@@ -78,7 +79,7 @@ impl Canvas {
             .with_room(x.room)
     }
 
-    fn blocks(self) -> usize {
+    pub fn blocks(self) -> usize {
         match self.is_interleaved {
             true => 1,
             false => self.channels.div_ceil(self.per_lane * self.lanes),
@@ -213,7 +214,7 @@ impl Canvas {
     }
 
     /// The pixels of a row in one block.
-    fn line(self, row: usize, block: usize) -> Range<usize> {
+    pub fn line(self, row: usize, block: usize) -> Range<usize> {
         let start = self.start(row) + block * self.block_stride();
         start..start + self.width * self.pixel()
     }
@@ -230,6 +231,22 @@ impl Canvas {
                 for (pixel, vector) in pixels.zip(line.chunks_exact(self.lanes)) {
                     pixel[first..first + count].copy_from_slice(&vector[..count]);
                 }
+            }
+        }
+    }
+
+    /// Writes the pixels, row by row, as the rows of a tensor.
+    pub fn to_tensor(self, values: &[f32], tensor: Tensor, to: &mut [f32]) {
+        for row in 0..self.height {
+            let first = row * self.width;
+            if self.is_interleaved {
+                from_rows(tensor, first, &values[self.line(row, 0)], to);
+                continue;
+            }
+            for block in 0..self.blocks() {
+                let line = &values[self.line(row, block)];
+                to[block * tensor.pitch() + first * self.lanes..][..line.len()]
+                    .copy_from_slice(line);
             }
         }
     }

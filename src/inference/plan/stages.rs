@@ -15,7 +15,9 @@ use super::super::network::Rows;
 use super::blocked::{self, add_rows, copy_rows, from_rows};
 use super::pictures::Canvas;
 use super::shares::{self, Hands};
-use super::{GROUP_MAX, Input, Memory, Precision, Source, Stage, Tensor, Work, sequences};
+use super::{
+    Columns, GROUP_MAX, Input, Inputs, Memory, Precision, Source, Stage, Tensor, Work, sequences,
+};
 use crate::rt::crew::{CHUNKS_MAX, Crew, Share};
 
 impl Memory {
@@ -25,14 +27,14 @@ impl Memory {
         isa: Isa,
         crew: &mut Crew,
         stage: &Stage,
-        input: Input<'_>,
+        inputs: Inputs<'_>,
         lengths: &[usize],
     ) {
         // Taken out, so that the stage can read the others while it writes this one.
         let mut to = std::mem::take(&mut self.slots[stage.to]);
         let mut also = stage.also.map(|slot| std::mem::take(&mut self.slots[slot]));
         let outputs = (&mut *to, also.as_deref_mut());
-        stage.run(isa, crew, self, input, lengths, outputs);
+        stage.run(isa, crew, self, inputs, lengths, outputs);
         self.slots[stage.to] = to;
         if let (Some(slot), Some(also)) = (stage.also, also) {
             self.slots[slot] = also;
@@ -129,7 +131,7 @@ impl Stage {
         isa: Isa,
         crew: &mut Crew,
         memory: &mut Memory,
-        input: Input<'_>,
+        inputs: Inputs<'_>,
         lengths: &[usize],
         (to, also): (&mut [f32], Option<&mut [f32]>),
     ) {
@@ -140,7 +142,7 @@ impl Stage {
             let parts = sequences(x.rows, lengths).zip(sequences(self.rows, lengths));
             parts.map(|((from, len), (to, _))| (from, to, len))
         };
-        match (&self.work, input) {
+        match (&self.work, inputs.input) {
             (Work::Words { table }, Input::Words(words)) => {
                 for (row, &word) in words.iter().enumerate() {
                     let word = usize::try_from(word).unwrap_or(usize::MAX);
@@ -193,12 +195,24 @@ impl Stage {
             (Work::Mean { x }, _) if matches!(x.rows, Rows::Picture { .. }) => {
                 Canvas::of(isa, x).mean(&slots[x.slot], tensor.pitch(), to);
             }
-            (Work::First { x, rows }, _) => {
-                let more = rows.len() / self.columns;
-                for (from, first, len) in together(x) {
+            (Work::Condition { index }, _) => {
+                from_rows(tensor, 0, inputs.conditions[*index], to);
+            }
+            (Work::Constant { rows }, _) => {
+                for (first, _) in sequences(self.rows, lengths) {
                     from_rows(tensor, first, rows, to);
-                    let x = (shape(x), from, &*slots[x.slot]);
-                    copy_rows(x, len, (tensor, first + more, to));
+                }
+            }
+            (Work::Pixels { x }, _) => {
+                Canvas::of(isa, x).to_tensor(&slots[x.slot], tensor, to);
+            }
+            (Work::Join { x, y }, _) => {
+                let parts = together(x).zip(together(y));
+                for ((x_from, first, x_len), (y_from, _, y_len)) in parts {
+                    let [x, y] = [(x, x_from), (y, y_from)]
+                        .map(|(source, from)| (shape(source), from, &*slots[source.slot]));
+                    copy_rows(x, x_len, (tensor, first, to));
+                    copy_rows(y, y_len, (tensor, first + x_len, to));
                 }
             }
             (Work::Positions { x, table }, _) => {
@@ -252,11 +266,36 @@ impl Stage {
             (Work::LayerNorm { x, norm }, _) => {
                 self.layer_norm(crew, norm, (tensor, &slots[x.slot]), (to, also));
             }
-            (Work::Attention { qkv, kind }, _) => {
+            (
+                Work::Film {
+                    x,
+                    gains,
+                    shifts,
+                    activation,
+                },
+                _,
+            ) => {
+                let factors = [gains, shifts].map(|row| (&*slots[row.slot], shape(row).pitch()));
+                let x = (x, &*slots[x.slot]);
+                self.film(isa, x, factors, *activation, lengths, to);
+            }
+            (
+                Work::Attention {
+                    queries,
+                    keys,
+                    values,
+                    kind,
+                },
+                _,
+            ) => {
                 let attentions = &mut memory.attentions[*kind];
                 let attentions = (attentions[0].heads(), attentions.into());
-                let qkv = (shape(qkv).pitch(), &*slots[qkv.slot]);
-                self.attention(crew, attentions, lengths, qkv, (tensor.pitch(), to));
+                let reads = [queries, keys, values].map(|columns| Read {
+                    columns,
+                    values: &slots[columns.of.slot],
+                    pitch: shape(&columns.of).pitch(),
+                });
+                self.attention(crew, attentions, lengths, reads, (tensor.pitch(), to));
             }
             (Work::Round { x }, _) if matches!(x.rows, Rows::Picture { .. }) => {
                 let rows = 0..self.canvas(isa).height;
@@ -320,7 +359,7 @@ impl Stage {
         crew: &mut Crew,
         (heads, attentions): (usize, SharedMut<'_, Attention>),
         lengths: &[usize],
-        (qkv_pitch, qkv): (usize, &[f32]),
+        [queries, keys, values]: [Read<'_>; 3],
         (pitch, to): (usize, &mut [f32]),
     ) {
         let to = SharedMut::from(to);
@@ -329,27 +368,21 @@ impl Stage {
         let parts = if is_even { 1 } else { crew.size() };
         let one = |who: usize, unit: usize, part: usize| {
             let (sequence, head) = (unit / heads, unit % heads);
-            let Some((first_row, rows)) = sequences(self.rows, lengths).nth(sequence) else {
+            let read = [&queries, &keys, &values].map(|read| read.sequence(sequence, lengths));
+            let [Some(all), Some(keys), Some(values)] = read else {
                 return;
             };
-            let all = |which: usize| Part {
-                values: qkv,
-                pitch: qkv_pitch,
-                first_row,
-                rows,
-                first_column: which * self.columns,
-            };
-            let queries = shares::part(rows, parts, part);
+            let rows = shares::part(all.rows, parts, part);
             let queries = Part {
-                first_row: first_row + queries.start,
-                rows: queries.len(),
-                ..all(0)
+                first_row: all.first_row + rows.start,
+                rows: rows.len(),
+                ..all
             };
             // SAFETY: one for each of the crew, who has one chunk at a time.
             let attention = &mut unsafe { attentions.another() }.part(who..who + 1)[0];
             // SAFETY: a head writes its own columns, of the rows of these queries.
             let to = unsafe { to.another() };
-            attention.head(head, queries, all(1), all(2), to, pitch);
+            attention.head(head, queries, keys, values, to, pitch);
         };
         let chunks = (units * parts).min(CHUNKS_MAX);
         crew.share(chunks, &|Share { who, chunk }| {
@@ -357,6 +390,27 @@ impl Stage {
                 one(who, unit / parts, unit % parts);
             }
         });
+    }
+}
+
+/// Columns of a value that attention reads.
+struct Read<'a> {
+    columns: &'a Columns,
+    values: &'a [f32],
+    pitch: usize,
+}
+
+impl<'a> Read<'a> {
+    /// Its rows of one sequence.
+    fn sequence(&self, sequence: usize, lengths: &[usize]) -> Option<Part<'a>> {
+        let (first_row, rows) = sequences(self.columns.of.rows, lengths).nth(sequence)?;
+        Some(Part {
+            values: self.values,
+            pitch: self.pitch,
+            first_row,
+            rows,
+            first_column: self.columns.first,
+        })
     }
 }
 

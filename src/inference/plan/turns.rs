@@ -48,17 +48,21 @@ pub(super) fn edges(network: &Network) -> Vec<usize> {
 const STRIP_BYTES_MAX: usize = 384 << 10;
 
 /// Cuts the stages into groups: a product, a depthwise convolution on nothing else and a product on nothing else take
-/// turns; all others are alone.
-pub(super) fn groups(drafts: &[Draft], edges: &[usize], isa: Isa, network: &Network) -> Vec<Group> {
+/// turns; all others are alone. `readers` says how many stages read each key.
+pub(super) fn groups(
+    drafts: &[Draft],
+    readers: &[usize],
+    edges: &[usize],
+    isa: Isa,
+    network: &Network,
+) -> Vec<Group> {
     let reads = |place: usize| {
         let (before, x) = match &drafts[place].work {
             Work::Depthwise { x, .. } | Work::Dense { x, .. } => (place.checked_sub(1)?, x),
             _ => return None,
         };
         let made = key(drafts[before].value, drafts[before].precision);
-        let users = drafts.iter().flat_map(|draft| draft.work.reads());
-        let has_one_user = || users.filter(|&slot| slot == made).count() == 1;
-        (x.slot == made && has_one_user()).then_some(before)
+        (x.slot == made && readers[made] == 1).then_some(before)
     };
     let is_depthwise = |place: usize| matches!(drafts[place].work, Work::Depthwise { .. });
     let is_dense = |place: usize| matches!(drafts[place].work, Work::Dense { .. });

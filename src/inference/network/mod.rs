@@ -8,13 +8,16 @@
 //! # Values
 //! A value is a table of rows. Its columns are known here; its rows come with the input, which is one *sequence* of
 //! rows or several that do not see each other: sentences side by side, or one picture.
+//!
+//! Beside the input, each sequence can have *conditions*: rows of numbers such as a robot's state, or what an
+//! instruction means.
 
 use std::sync::Arc;
 
 pub use super::kernels::pointwise::Activation;
+pub use layers::{BatchNorm, Convolution, Linear, Norm, Weights, Window};
 
-/// Numbers that a network has learnt. Shared, because the largest (a table of words) are used as they are.
-pub type Weights = Arc<[f32]>;
+mod layers;
 
 /// The result of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,185 +38,159 @@ impl Value {
 pub enum Rows {
     /// One for each row of the input, and so many more for each sequence.
     Each { more: usize },
-    /// One for each sequence.
-    One,
+    /// As many for each sequence.
+    Fixed { rows: usize },
     /// One for each pixel.
     Picture { height: usize, width: usize },
 }
 
 impl Rows {
+    /// One for each sequence.
+    pub const ONE: Self = Self::Fixed { rows: 1 };
+
     /// Of a sequence of `len` rows of input.
     pub fn of(self, len: usize) -> usize {
         match self {
             Self::Each { more } => len + more,
-            Self::One => 1,
+            Self::Fixed { rows } => rows,
             Self::Picture { height, width } => height * width,
         }
-    }
-}
-
-/// Each row times a matrix, plus a bias.
-#[derive(Clone, Debug)]
-pub struct Linear {
-    /// `[output][input]`.
-    pub weights: Weights,
-    /// One value an output.
-    pub bias: Weights,
-}
-
-impl Linear {
-    /// The outputs of several layers on the same input, one after the other.
-    pub fn joined<const N: usize>(layers: [Self; N]) -> Self {
-        let all = |pick: fn(&Self) -> &[f32]| layers.iter().flat_map(pick).copied().collect();
-        Self {
-            weights: all(|layer| &layer.weights),
-            bias: all(|layer| &layer.bias),
-        }
-    }
-}
-
-/// Each row to mean 0 and variance 1, then times a gain plus a shift.
-#[derive(Clone, Debug)]
-pub struct Norm {
-    pub gain: Weights,
-    pub shift: Weights,
-    /// Added to the variance.
-    pub epsilon: f32,
-}
-
-/// A square window that walks over a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Rows and columns.
-    pub size: usize,
-    /// Pixels from one to the next.
-    pub stride: usize,
-    /// Rows and columns of zeros above and left of the picture.
-    pub before: usize,
-    /// Rows and columns of zeros below and right of it.
-    pub after: usize,
-}
-
-impl Window {
-    /// Its middle begins on the first pixel: the padding of most networks. `size` is odd.
-    pub fn centred(size: usize, stride: usize) -> Self {
-        Self {
-            size,
-            stride,
-            before: size / 2,
-            after: size / 2,
-        }
-    }
-
-    /// As many windows as steps fit into `pixels`, with the padding divided evenly and an odd one behind: that of
-    /// TensorFlow.
-    pub fn same(size: usize, stride: usize, pixels: usize) -> Self {
-        let reach = (pixels.div_ceil(stride) - 1) * stride + size;
-        let padding = reach.saturating_sub(pixels);
-        Self {
-            size,
-            stride,
-            before: padding / 2,
-            after: padding.div_ceil(2),
-        }
-    }
-}
-
-/// A convolution with square filters and a bias.
-#[derive(Clone, Debug)]
-pub struct Convolution {
-    /// `[output][input][row][column]`; a depthwise convolution has one input for each output.
-    pub weights: Weights,
-    /// One value an output.
-    pub bias: Weights,
-    pub window: Window,
-    pub is_depthwise: bool,
-}
-
-/// Batch normalisation of a network that only runs: `(x - mean) / sqrt(variance + epsilon) * gain + shift`, by channel.
-#[derive(Clone, Debug)]
-pub struct BatchNorm {
-    pub gain: Vec<f32>,
-    pub shift: Vec<f32>,
-    pub mean: Vec<f32>,
-    pub variance: Vec<f32>,
-    pub epsilon: f64,
-}
-
-impl Convolution {
-    /// Windows of one pixel, one after the other: a linear layer of each pixel.
-    pub(super) fn is_pointwise(&self) -> bool {
-        self.window == Window::centred(1, 1) && !self.is_depthwise
-    }
-
-    /// With a batch normalisation behind it folded in: its factor goes into the weights, its sum into the bias. Computed in
-    /// f64, and rounded once.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounding to f32 is what is wanted"
-    )]
-    pub fn normalised(mut self, norm: &BatchNorm) -> Self {
-        let outputs = self.bias.len();
-        let factor = |output: usize| {
-            let variance = f64::from(norm.variance[output]);
-            f64::from(norm.gain[output]) / (variance + norm.epsilon).sqrt()
-        };
-        let rows = self.weights.chunks_exact(self.weights.len() / outputs);
-        let weights = rows.enumerate().flat_map(|(output, row)| {
-            let factor = factor(output);
-            row.iter().map(move |&w| (f64::from(w) * factor) as f32)
-        });
-        let bias = self.bias.iter().enumerate().map(|(output, &b)| {
-            let off = f64::from(b) - f64::from(norm.mean[output]);
-            (f64::from(norm.shift[output]) + off * factor(output)) as f32
-        });
-        (self.weights, self.bias) = (weights.collect(), bias.collect());
-        self
     }
 }
 
 /// See the builder methods of [`Network`], which have the same names.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    Words { table: Weights },
+    Words {
+        table: Weights,
+    },
     Rows,
-    Patches { side: usize, patch: usize },
-    Picture { height: usize, width: usize },
-    Convolution { x: Value, layer: Convolution },
-    MaxPool { x: Value, window: Window },
-    First { x: Value, rows: Weights },
-    Positions { x: Value, table: Weights },
-    Linear { x: Value, layer: Linear },
-    Activate { x: Value, activation: Activation },
-    Scale { x: Value, factors: Weights },
-    Add { x: Value, y: Value },
-    LayerNorm { x: Value, norm: Norm },
-    Attention { qkv: Value, heads: usize },
-    Mean { x: Value },
-    Take { x: Value, row: usize },
+    Patches {
+        side: usize,
+        patch: usize,
+    },
+    Picture {
+        height: usize,
+        width: usize,
+    },
+    Convolution {
+        x: Value,
+        layer: Convolution,
+    },
+    MaxPool {
+        x: Value,
+        window: Window,
+    },
+    Condition {
+        index: usize,
+    },
+    Constant {
+        rows: Weights,
+    },
+    Pixels {
+        x: Value,
+    },
+    Join {
+        x: Value,
+        y: Value,
+    },
+    Positions {
+        x: Value,
+        table: Weights,
+    },
+    Linear {
+        x: Value,
+        layer: Linear,
+    },
+    Activate {
+        x: Value,
+        activation: Activation,
+    },
+    Scale {
+        x: Value,
+        factors: Weights,
+    },
+    Add {
+        x: Value,
+        y: Value,
+    },
+    LayerNorm {
+        x: Value,
+        norm: Norm,
+    },
+    Film {
+        x: Value,
+        gains: Value,
+        shifts: Value,
+    },
+    Attention {
+        reads: Reads,
+        heads: usize,
+    },
+    Mean {
+        x: Value,
+    },
+    Take {
+        x: Value,
+        row: usize,
+    },
+}
+
+/// The columns of a value from one on: one part of the product that made them all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Columns {
+    pub(super) of: Value,
+    pub(super) first: usize,
+}
+
+/// What an attention is computed from, each as wide as its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reads {
+    pub(super) queries: Columns,
+    pub(super) keys: Columns,
+    pub(super) values: Columns,
+}
+
+impl Reads {
+    pub(super) fn all(self) -> [Columns; 3] {
+        [self.queries, self.keys, self.values]
+    }
 }
 
 impl Op {
-    /// What it is computed from.
+    /// What it is computed from, each once.
     pub(super) fn inputs(&self) -> impl Iterator<Item = Value> {
-        let (first, second) = match *self {
-            Self::Words { .. } | Self::Rows | Self::Patches { .. } | Self::Picture { .. } => {
-                (None, None)
-            }
-            Self::Add { x, y } => (Some(x), Some(y)),
-            Self::Attention { qkv: x, .. }
-            | Self::Convolution { x, .. }
+        let all = match *self {
+            Self::Words { .. }
+            | Self::Rows
+            | Self::Patches { .. }
+            | Self::Picture { .. }
+            | Self::Condition { .. }
+            | Self::Constant { .. } => [None; 3],
+            Self::Add { x, y } | Self::Join { x, y } => [Some(x), Some(y), None],
+            Self::Film { x, gains, shifts } => [Some(x), Some(gains), Some(shifts)],
+            Self::Attention { reads, .. } => reads.all().map(|part| Some(part.of)),
+            Self::Convolution { x, .. }
             | Self::MaxPool { x, .. }
-            | Self::First { x, .. }
+            | Self::Pixels { x }
             | Self::Positions { x, .. }
             | Self::Linear { x, .. }
             | Self::Activate { x, .. }
             | Self::Scale { x, .. }
             | Self::LayerNorm { x, .. }
             | Self::Mean { x }
-            | Self::Take { x, .. } => (Some(x), None),
+            | Self::Take { x, .. } => [Some(x), None, None],
         };
-        first.into_iter().chain(second)
+        let is_new = move |&at: &usize| all[at].is_some() && !all[..at].contains(&all[at]);
+        (0..all.len()).filter(is_new).filter_map(move |at| all[at])
+    }
+
+    /// Whether it is what the network is run on.
+    fn is_input(&self) -> bool {
+        matches!(
+            self,
+            Self::Words { .. } | Self::Rows | Self::Patches { .. } | Self::Picture { .. }
+        )
     }
 }
 
@@ -308,18 +285,55 @@ impl Network {
         }
     }
 
-    /// Puts `rows` in front of each sequence: the class token of a vision transformer.
-    pub fn first(&mut self, x: Value, rows: Weights) -> Value {
+    /// A row of `columns` numbers for each sequence, which comes beside the input: see
+    /// [`Inputs::conditions`](super::plan::Inputs). They are counted in the order in which they are added.
+    pub fn condition(&mut self, columns: usize) -> Value {
+        let is_condition = |op: &&Op| matches!(op, Op::Condition { .. });
+        let index = self.ops.iter().filter(is_condition).count();
+        self.push(Op::Condition { index }, Rows::ONE, columns)
+    }
+
+    /// Rows of `columns` numbers that are the same in every run, and the same for each sequence.
+    pub fn constant(&mut self, rows: Weights, columns: usize) -> Value {
+        assert!(
+            !rows.is_empty() && rows.len().is_multiple_of(columns),
+            "rows of {columns}"
+        );
+        let count = rows.len() / columns;
+        self.push(Op::Constant { rows }, Rows::Fixed { rows: count }, columns)
+    }
+
+    /// The pixels of a picture, as the rows of a sequence: row by row.
+    pub fn pixels(&mut self, x: Value) -> Value {
         let Shape {
-            rows: Rows::Each { more },
+            rows: Rows::Picture { height, width },
             columns,
         } = self.shape(x)
         else {
-            panic!("rows in front of a sequence of one")
+            panic!("pixels of what is no picture")
         };
-        assert!(rows.len().is_multiple_of(columns), "rows of {columns}");
-        let more = more + rows.len() / columns;
-        self.push(Op::First { x, rows }, Rows::Each { more }, columns)
+        let rows = height * width;
+        self.push(Op::Pixels { x }, Rows::Fixed { rows }, columns)
+    }
+
+    /// The rows of each sequence of `x`, then those of `y`, of which one at most has as many as the input.
+    pub fn join(&mut self, x: Value, y: Value) -> Value {
+        let columns = self.shape(x).columns;
+        assert_eq!(columns, self.shape(y).columns, "rows of equal columns");
+        let rows = match (self.shape(x).rows, self.shape(y).rows) {
+            (Rows::Fixed { rows: x }, Rows::Fixed { rows: y }) => Rows::Fixed { rows: x + y },
+            (Rows::Fixed { rows }, Rows::Each { more })
+            | (Rows::Each { more }, Rows::Fixed { rows }) => Rows::Each { more: more + rows },
+            shapes => panic!("{shapes:?} are not joined"),
+        };
+        self.push(Op::Join { x, y }, rows, columns)
+    }
+
+    /// Puts `rows` in front of each sequence: the class token of a vision transformer.
+    pub fn first(&mut self, x: Value, rows: Weights) -> Value {
+        let columns = self.shape(x).columns;
+        let rows = self.constant(rows, columns);
+        self.join(rows, x)
     }
 
     /// Adds row `i` of `table` to row `i` of each sequence. A sequence has at most as many rows as the table.
@@ -365,28 +379,104 @@ impl Network {
         self.push(Op::LayerNorm { x, norm }, rows, columns)
     }
 
+    /// Multiplies each column of a sequence or of a picture by 1 plus its gain and adds its shift, both of which are computed:
+    /// from a condition, usually (Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer", 2018).
+    pub fn film(&mut self, x: Value, gains: Value, shifts: Value) -> Value {
+        let Shape { rows, columns } = self.shape(x);
+        for factor in [gains, shifts] {
+            let one = Shape {
+                rows: Rows::ONE,
+                columns,
+            };
+            assert_eq!(self.shape(factor), one, "a row of factors");
+        }
+        self.push(Op::Film { x, gains, shifts }, rows, columns)
+    }
+
     /// Softmax attention of each sequence's rows to each other, by `heads` heads. `qkv` makes the queries, the keys and the
     /// values, of equal width, one after the other.
     pub fn attention(&mut self, x: Value, qkv: Linear, heads: usize) -> Value {
-        let qkv = self.linear(x, qkv);
-        let Shape { rows, columns } = self.shape(qkv);
-        assert!(
-            columns.is_multiple_of(3 * heads),
-            "{columns} columns are no queries, keys and values of {heads} heads"
-        );
-        self.push(Op::Attention { qkv, heads }, rows, columns / 3)
+        let of = self.linear(x, qkv);
+        let columns = self.shape(of).columns / 3;
+        let part = |which: usize| Columns {
+            of,
+            first: which * columns,
+        };
+        let reads = Reads {
+            queries: part(0),
+            keys: part(1),
+            values: part(2),
+        };
+        self.attention_of(reads, columns, heads)
+    }
+
+    /// Softmax attention of the rows of one value to those of another, by `heads` heads: which rows ask, which are asked, and
+    /// what those answer, each with the layer that makes it so. All three layers are equally wide, and a row answers for each
+    /// that is asked. Layers on the same value become one product.
+    pub fn attend(
+        &mut self,
+        queries: (Value, Linear),
+        keys: (Value, Linear),
+        values: (Value, Linear),
+        heads: usize,
+    ) -> Value {
+        let layers = [queries, keys, values];
+        let columns = layers[0].1.bias.len();
+        for (_, layer) in &layers {
+            assert_eq!(layer.bias.len(), columns, "layers of a width");
+        }
+        let mut parts = [None; 3];
+        for at in 0..layers.len() {
+            if parts[at].is_some() {
+                continue;
+            }
+            let value = layers[at].0;
+            let is_same = |&other: &usize| layers[other].0 == value;
+            let same: Vec<usize> = (at..layers.len()).filter(is_same).collect();
+            let joined = same.iter().map(|&other| layers[other].1.clone());
+            let of = self.linear(value, Linear::joined(joined));
+            for (place, other) in same.into_iter().enumerate() {
+                let first = place * columns;
+                parts[other] = Some(Columns { of, first });
+            }
+        }
+        let [Some(queries), Some(keys), Some(values)] = parts else {
+            unreachable!("each layer is its own at least")
+        };
+        let reads = Reads {
+            queries,
+            keys,
+            values,
+        };
+        self.attention_of(reads, columns, heads)
+    }
+
+    fn attention_of(&mut self, reads: Reads, columns: usize, heads: usize) -> Value {
+        let shapes = reads.all().map(|part| self.shape(part.of));
+        for (part, shape) in reads.all().iter().zip(shapes) {
+            assert!(
+                part.first + columns <= shape.columns && columns.is_multiple_of(heads),
+                "{} columns are no queries, keys and values of {heads} heads",
+                shape.columns
+            );
+            let is_picture = matches!(shape.rows, Rows::Picture { .. });
+            assert!(!is_picture, "attention to a picture: see `pixels`");
+        }
+        let [queries, keys, values] = shapes.map(|shape| shape.rows);
+        assert_eq!(keys, values, "a value for each key");
+        self.push(Op::Attention { reads, heads }, queries, columns)
     }
 
     /// The mean of each sequence's rows, or of a picture's pixels.
     pub fn mean(&mut self, x: Value) -> Value {
         let Shape { columns, .. } = self.shape(x);
-        self.push(Op::Mean { x }, Rows::One, columns)
+        self.push(Op::Mean { x }, Rows::ONE, columns)
     }
 
     /// Row `row` of each sequence, which must have one.
     pub fn take(&mut self, x: Value, row: usize) -> Value {
         let Shape { columns, .. } = self.shape(x);
-        self.push(Op::Take { x, row }, Rows::One, columns)
+        self.push(Op::Take { x, row }, Rows::ONE, columns)
     }
 
     pub fn shape(&self, value: Value) -> Shape {
@@ -413,7 +503,10 @@ impl Network {
                 Op::Linear { layer, .. } => rows * layer.weights.len(),
                 Op::Convolution { layer, .. } => rows * layer.weights.len(),
                 // Each row with each, for the scores and for the mix.
-                Op::Attention { .. } => 2 * rows * rows * shape.columns,
+                Op::Attention { reads, .. } => {
+                    let keys = self.shape(reads.keys.of).rows.of(len);
+                    2 * rows * keys * shape.columns
+                }
                 _ => 0,
             }
         });
@@ -428,7 +521,7 @@ impl Network {
             Op::Linear { layer, .. } => layer.weights.len() + layer.bias.len(),
             Op::Convolution { layer, .. } => layer.weights.len() + layer.bias.len(),
             Op::LayerNorm { norm, .. } => norm.gain.len() + norm.shift.len(),
-            Op::First { rows, .. } => rows.len(),
+            Op::Constant { rows } => rows.len(),
             Op::Words { .. } | Op::Positions { .. } => shape.rows.of(len) * shape.columns,
             _ => 0,
         });
@@ -436,8 +529,9 @@ impl Network {
     }
 
     fn push(&mut self, op: Op, rows: Rows, columns: usize) -> Value {
-        assert!(
-            op.inputs().next().is_some() || self.ops.is_empty(),
+        assert_eq!(
+            op.is_input(),
+            self.ops.is_empty(),
             "a network has one input, and that comes first"
         );
         self.ops.push(op);
