@@ -115,6 +115,40 @@ fn siglip_gives_what_candle_gives() {
     check(Model::SiglipBase, fastest(), Until::Summary);
 }
 
+/// What Hugging Face's transformers 5 on PyTorch 2.15 makes of the same weights and picture: tests/oracles/siglip.py.
+#[test]
+fn siglip_gives_what_transformers_gives() {
+    let model = Model::SiglipBase;
+    let picture = MadeUp
+        .tensor("a picture", &[1, 1, 1, model.input().len()])
+        .unwrap();
+    let limits = Limits {
+        rows: model.rows(),
+        sequences: 1,
+    };
+    let first = [
+        0.38004, -0.92518, -0.79735, 0.98307, -0.03981, 2.90336, 0.31211, 1.07432,
+    ];
+    let hundredth = [
+        0.40473, -0.18465, -0.65716, 0.0786, 1.62933, -1.59329, -0.0297, 1.49346,
+    ];
+    let channels = model.map().channels;
+    for (until, row, expected) in [(Until::Summary, 0, first), (Until::Map, 100, hundredth)] {
+        let network = model.network(&MadeUp, until).unwrap();
+        let mut plan = Plan::new(&network, Isa::best(), Precision::F32, limits);
+        let shape = network.output();
+        let mut found = vec![0.0; shape.rows.of(model.rows()) * shape.columns];
+        plan.run(Input::Picture(&picture), &[model.rows()], &mut found);
+        let found = &found[row * channels..];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(
+                (found - expected).abs() < 2e-4,
+                "{until:?}: {found} in place of {expected}"
+            );
+        }
+    }
+}
+
 fn fastest() -> impl Iterator<Item = Isa> {
     Isa::available().take(1)
 }
