@@ -24,3 +24,6 @@ mod partners;
 
 #[path = "../encoder/seeded.rs"]
 mod seeded;
+
+#[path = "../encoder/winograd.rs"]
+mod winograd;

@@ -15,8 +15,14 @@ use crate::seeded::Seeded;
 
 const PARK: WaitPolicy = WaitPolicy::Park { spin: Nanos::ZERO };
 
-/// Networks of each kind; an interpreter has time for few.
-const SEEDS: u64 = if cfg!(miri) { 1 } else { 12 };
+/// Networks of each kind; an interpreter has time for few, and so has an emulator.
+fn seeds() -> u64 {
+    match std::env::var_os("REFLEXARC_EMULATED") {
+        _ if cfg!(miri) => 1,
+        Some(_) => 1,
+        None => 12,
+    }
+}
 
 fn serve(mut partner: Partner) {
     while !partner.is_over() {
@@ -73,7 +79,7 @@ fn compare(net: &Network, limits: Limits, input: Input<'_>, lengths: &[usize]) -
 #[test]
 fn a_transformer_with_partners_gives_the_same_bits() {
     let mut helped = 0;
-    for seed in 0..SEEDS {
+    for seed in 0..seeds() {
         let mut random = Seeded(seed);
         let heads = random.from(1..=4);
         let (inputs, columns) = (random.from(1..=50), heads * 16 * random.from(1..=3));
@@ -95,7 +101,7 @@ fn a_transformer_with_partners_gives_the_same_bits() {
 #[test]
 fn a_convolutional_network_with_partners_gives_the_same_bits() {
     let mut helped = 0;
-    for seed in 0..2 * SEEDS {
+    for seed in 0..2 * seeds() {
         let mut random = Seeded(seed);
         let (least, most) = if cfg!(miri) { (16, 20) } else { (40, 70) };
         let (height, width) = (random.from(least..=most), random.from(least..=most));

@@ -40,6 +40,10 @@ mod colour;
 mod crop;
 mod filter;
 mod jpeg;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod passes;
 mod portable;
 
 pub use crop::{Crop, Rect};
@@ -81,6 +85,8 @@ impl OutputSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     Portable,
+    /// NEON, which every 64-bit ARM processor has.
+    Neon,
     /// AVX2 and FMA.
     Avx2,
     /// AVX-512 F and BW.
@@ -90,7 +96,7 @@ pub enum Version {
 impl Version {
     /// Those that this processor can run, the fastest last.
     pub fn available() -> impl Iterator<Item = Self> {
-        [Self::Portable, Self::Avx2, Self::Avx512]
+        [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512]
             .into_iter()
             .filter(|v| v.runs_here())
     }
@@ -99,6 +105,7 @@ impl Version {
     fn runs_here(self) -> bool {
         match self {
             Self::Portable => true,
+            Self::Neon => false,
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             Self::Avx512 => {
                 is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
@@ -106,7 +113,12 @@ impl Version {
         }
     }
 
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    fn runs_here(self) -> bool {
+        matches!(self, Self::Portable | Self::Neon)
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     fn runs_here(self) -> bool {
         self == Self::Portable
     }
@@ -222,8 +234,14 @@ impl Preprocess {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: `with_version` checked that this processor has AVX-512 F and BW.
                 Version::Avx512 => unsafe { avx512::block(planes, finish, bytes, block, out) },
-                #[cfg(not(target_arch = "x86_64"))]
-                Version::Avx2 | Version::Avx512 => unreachable!("refused by `with_version`"),
+                #[cfg(target_arch = "aarch64")]
+                // SAFETY: NEON is part of the baseline.
+                Version::Neon => unsafe { neon::block(planes, finish, bytes, block, out) },
+                #[allow(
+                    unreachable_patterns,
+                    reason = "which are left depends on the processor"
+                )]
+                _ => unreachable!("refused by `with_version`"),
             }
         }
         Ok(())
