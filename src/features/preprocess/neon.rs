@@ -1,4 +1,4 @@
-//! The two passes with NEON, which every 64-bit ARM processor has: four units at a time.
+//! The two passes with NEON, which every 64-bit ARM processor has: sixteen units at a time.
 //!
 //! Bytes are added to sums of 16 bits by instructions that widen them, so sums are always in order. Weights are of 16
 //! bits and these instructions multiply bytes: so a weight is taken as its two bytes, as in the portable version.
@@ -12,12 +12,15 @@ use super::colour::Finish;
 use super::filter::{RowSpan, UnitSpan};
 use super::passes::passes;
 
-/// Units in one register of bytes.
-const STRIP_UNITS: usize = 4;
+/// Registers of bytes that are summed together: what a strip costs besides its bytes is shared by these.
+const REGISTERS: usize = 4;
 
-type Bytes = uint8x16_t;
-/// Of units 0 and 1, and of units 2 and 3.
-type Sums = [uint16x8_t; 2];
+/// Units in those; one has four.
+const STRIP_UNITS: usize = 4 * REGISTERS;
+
+type Bytes = [uint8x16_t; REGISTERS];
+/// Of each register: of units 0 and 1, and of units 2 and 3.
+type Sums = [[uint16x8_t; 2]; REGISTERS];
 type Row = Sums;
 /// By row of the block.
 type Whole = [uint32x4_t; ROWS];
@@ -25,33 +28,37 @@ type Four = [float32x4_t; ROWS];
 
 passes!("neon");
 
-/// All that a register holds, also where only 12 bytes are used.
+/// The last register is loaded whole, also where only 12 of its bytes are used.
 const fn loaded<const UNIT_BYTES: usize>() -> usize {
-    16
+    (REGISTERS - 1) * 4 * UNIT_BYTES + 16
 }
 
 /// # Safety
-/// `from` is valid for reading 16 bytes.
+/// `from` is valid for reading [`loaded`] bytes.
 #[inline]
 #[target_feature(enable = "neon")]
 unsafe fn load<const UNIT_BYTES: usize>(from: *const u8) -> Bytes {
-    // SAFETY: the caller's contract is the same.
-    expand::<UNIT_BYTES>(unsafe { vld1q_u8(from) })
+    std::array::from_fn(|register| {
+        // SAFETY: the register begins before the last of these bytes.
+        let from = unsafe { from.add(register * 4 * UNIT_BYTES) };
+        // SAFETY: and ends with it, or before.
+        expand::<UNIT_BYTES>(unsafe { vld1q_u8(from) })
+    })
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
 fn load_part<const UNIT_BYTES: usize>(bytes: &[u8]) -> Bytes {
-    let mut all = [0; 16];
+    let mut all = [0; REGISTERS * 16];
     all[..bytes.len()].copy_from_slice(bytes);
-    // SAFETY: 16 bytes are read from an array of 16.
+    // SAFETY: `loaded` is no more than an array of 16 bytes for each register.
     unsafe { load::<UNIT_BYTES>(all.as_ptr()) }
 }
 
 /// Bytes to units of four: units of three get an unused zero.
 #[inline]
 #[target_feature(enable = "neon")]
-fn expand<const UNIT_BYTES: usize>(bytes: uint8x16_t) -> Bytes {
+fn expand<const UNIT_BYTES: usize>(bytes: uint8x16_t) -> uint8x16_t {
     if UNIT_BYTES == 4 {
         return bytes;
     }
@@ -64,36 +71,42 @@ fn expand<const UNIT_BYTES: usize>(bytes: uint8x16_t) -> Bytes {
 #[inline]
 #[target_feature(enable = "neon")]
 fn no_sums() -> Sums {
-    [vdupq_n_u16(0); 2]
+    [[vdupq_n_u16(0); 2]; REGISTERS]
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn add_row([low, high]: Sums, bytes: Bytes) -> Sums {
-    [
-        vaddw_u8(low, vget_low_u8(bytes)),
-        vaddw_high_u8(high, bytes),
-    ]
+fn add_row(sums: Sums, bytes: Bytes) -> Sums {
+    std::array::from_fn(|register| {
+        let ([low, high], bytes) = (sums[register], bytes[register]);
+        [
+            vaddw_u8(low, vget_low_u8(bytes)),
+            vaddw_high_u8(high, bytes),
+        ]
+    })
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
 fn scale(sums: Sums, scale: u16, rounding: u16) -> Sums {
     let rounding = vdupq_n_u16(rounding);
-    sums.map(|sum| vmlaq_n_u16(rounding, sum, scale))
+    sums.map(|halves| halves.map(|sum| vmlaq_n_u16(rounding, sum, scale)))
 }
 
 #[inline]
 #[target_feature(enable = "neon")]
-fn add_part([low, high]: Sums, bytes: Bytes, weight: u16) -> Sums {
+fn add_part(sums: Sums, bytes: Bytes, weight: u16) -> Sums {
     let [small, large] = weight.to_le_bytes().map(|byte| vdupq_n_u8(byte));
-    let (half, small_half) = (vget_low_u8(bytes), vget_low_u8(small));
-    let low = vmlal_u8(low, half, vget_low_u8(large));
-    let high = vmlal_high_u8(high, bytes, large);
-    [
-        vsraq_n_u16::<8>(low, vmull_u8(half, small_half)),
-        vsraq_n_u16::<8>(high, vmull_high_u8(bytes, small)),
-    ]
+    std::array::from_fn(|register| {
+        let ([low, high], bytes) = (sums[register], bytes[register]);
+        let half = vget_low_u8(bytes);
+        let low = vmlal_u8(low, half, vget_low_u8(large));
+        let high = vmlal_high_u8(high, bytes, large);
+        [
+            vsraq_n_u16::<8>(low, vmull_u8(half, vget_low_u8(small))),
+            vsraq_n_u16::<8>(high, vmull_high_u8(bytes, small)),
+        ]
+    })
 }
 
 #[inline]
@@ -105,8 +118,8 @@ fn in_order<const UNIT_BYTES: usize>(sums: Sums) -> Row {
 #[inline]
 #[target_feature(enable = "neon")]
 fn side_by_side(rows: &[Row; ROWS], units: &mut [Block]) {
-    for half in 0..2 {
-        let [a, b, c, d] = rows.map(|row| vreinterpretq_u64_u16(row[half]));
+    for half in 0..2 * REGISTERS {
+        let [a, b, c, d] = rows.map(|row| vreinterpretq_u64_u16(row[half / 2][half % 2]));
         let first = [vzip1q_u64(a, b), vzip1q_u64(c, d)];
         let second = [vzip2q_u64(a, b), vzip2q_u64(c, d)];
         for (k, numbers) in [first, second].into_iter().enumerate() {

@@ -82,7 +82,8 @@ macro_rules! passes {
             spans: &[RowSpan; ROWS],
             row_scale: u16,
         ) -> [Row; ROWS] {
-            spans.each_ref().map(|span| {
+            let mut rows = [in_order::<UNIT_BYTES>(no_sums()); ROWS];
+            for (to, span) in rows.iter_mut().zip(spans) {
                 let mut sums = no_sums();
                 for row in span.whole_rows() {
                     sums = add_row(sums, load(row));
@@ -91,8 +92,9 @@ macro_rules! passes {
                 for (row, weight) in span.edges {
                     sums = add_part(sums, load(row), weight);
                 }
-                in_order::<UNIT_BYTES>(sums)
-            })
+                *to = in_order::<UNIT_BYTES>(sums);
+            }
+            rows
         }
 
         #[target_feature(enable = $features)]
@@ -114,10 +116,11 @@ macro_rules! passes {
                     values = add_sample::<2>(values, sums, factors[2]);
                     values = add_sample::<3>(values, sums, factors[3]);
                 }
-                let rows = rows_of(limit(values, low, high));
-                for (row, pixel) in rows.into_iter().enumerate() {
-                    out.put(row, column, pixel);
-                }
+                let [first, second, third, fourth] = rows_of(limit(values, low, high));
+                out.put(0, column, first);
+                out.put(1, column, second);
+                out.put(2, column, third);
+                out.put(3, column, fourth);
             }
         }
 

@@ -2,7 +2,7 @@
 
 #[path = "../../../src/inference/kernels/mod.rs"]
 pub mod kernels;
-#[path = "../../../src/inference/network.rs"]
+#[path = "../../../src/inference/network/mod.rs"]
 pub mod network;
 #[path = "../../../src/inference/plan/mod.rs"]
 pub mod plan;
