@@ -22,6 +22,9 @@ mod made_up;
 #[path = "../encoder/partners.rs"]
 mod partners;
 
+#[path = "../encoder/rounded.rs"]
+mod rounded;
+
 #[path = "../encoder/seeded.rs"]
 mod seeded;
 

@@ -5,7 +5,7 @@ use std::panic::catch_unwind;
 
 use reflexarc::inference::kernels::Isa;
 use reflexarc::inference::kernels::depthwise::{self, BYTE_OF_RELU6, Plane};
-use reflexarc::inference::kernels::pack::{DepthwiseFilters, Packed, Scale};
+use reflexarc::inference::kernels::pack::{DepthwiseFilters, Packed, Scale, Walk};
 use reflexarc::inference::kernels::pointwise::{
     self, Activation, Input, Output, Precision, Runs, Scales, Step,
 };
@@ -170,7 +170,8 @@ fn a_product_of_bytes_is_exact_but_for_its_factors() {
                 true => Scale::OfRow,
                 false => Scale::Fixed(0.01),
             };
-            let packed = Packed::of_bytes(isa, &weights, &bias, scale, runs.width);
+            let walk = Walk::columns(isa, Precision::Int8, inputs);
+            let packed = Packed::of_bytes(isa, walk, &weights, &bias, scale, runs.width);
             let factors: Vec<f32> = (0..pixels).map(|_| 0.02 + 0.01 * random.value()).collect();
             let activations = [Activation::None, Activation::Relu6, Activation::Gelu];
             let activation = activations[random.from(0..=2)];
@@ -236,7 +237,7 @@ fn a_depthwise_convolution_as_bytes_is_the_same_rounded() {
             let stride = random.from(1..=2);
             let filters: Vec<f32> = random.values(channels * size * size);
             let bias: Vec<f32> = random.values(channels).iter().map(|b| b + 2.0).collect();
-            let filters = DepthwiseFilters::new(isa, size, &filters, &bias);
+            let filters = DepthwiseFilters::new(isa, Precision::F32, size, &filters, &bias);
             let row_floats = ((width - 1) * stride + size) * lanes;
             let values = random.values(size * row_floats);
             let rows: Vec<usize> = (0..size).map(|row| row * row_floats).collect();
@@ -341,7 +342,8 @@ fn a_tensor_of_bytes_that_is_one_value_short_is_refused() {
         refuses(|| run(values - 1, words, 3));
         refuses(|| run(values, words - 1, 3));
         refuses(|| run(values, words, 2));
-        let packed = Packed::of_bytes(isa, &[1.0; 12], &[0.0; 3], Scale::OfRow, 4);
+        let walk = |inputs| Walk::columns(isa, Precision::Int8, inputs);
+        let packed = Packed::of_bytes(isa, walk(4), &[1.0; 12], &[0.0; 3], Scale::OfRow, 4);
         let run = |scales: Option<usize>| {
             let factors = vec![0.0; scales.unwrap_or(0)];
             let input = Input {
@@ -386,7 +388,8 @@ fn a_tensor_of_bytes_that_is_one_value_short_is_refused() {
 fn a_set_that_cannot_multiply_bytes_says_so() {
     for isa in Isa::available().filter_map(Isa::without_quads) {
         assert!(!isa.takes_bytes());
-        let refused = catch_unwind(|| Packed::of_bytes(isa, &[1.0], &[0.0], Scale::OfRow, 1));
+        let walk = Walk::columns(isa, Precision::Int8, 1);
+        let refused = catch_unwind(|| Packed::of_bytes(isa, walk, &[1.0], &[0.0], Scale::OfRow, 1));
         assert!(refused.is_err());
     }
 }

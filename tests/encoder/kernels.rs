@@ -267,7 +267,7 @@ fn check_depthwise(isa: Isa, seed: u64) {
     let plane = random.values(shift + (padded_rows + 1) * row_floats);
     let filters = random.values(channels * size * size);
     let bias = random.values(channels);
-    let packed = DepthwiseFilters::new(isa, size, &filters, &bias);
+    let packed = DepthwiseFilters::new(isa, Precision::F32, size, &filters, &bias);
     for block in 0..packed.blocks() {
         let floats = rows * width * lanes;
         let mut output = vec![UNTOUCHED; shift + floats + 20];
@@ -400,7 +400,8 @@ fn strides_that_do_not_fit_a_machine_word_are_refused() {
 fn a_depthwise_call_that_reaches_outside_is_refused() {
     for isa in Isa::available() {
         let lanes = isa.lanes();
-        let packed = DepthwiseFilters::new(isa, 3, &vec![0.5; 9 * lanes], &vec![0.0; lanes]);
+        let (filters, bias) = (vec![0.5; 9 * lanes], vec![0.0; lanes]);
+        let packed = DepthwiseFilters::new(isa, Precision::F32, 3, &filters, &bias);
         // Three rows of 9 pixels: one row of 7 outputs.
         let run = |values: usize, rows: &[usize], row_floats, stride, output: usize, block| {
             depthwise::run(

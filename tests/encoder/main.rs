@@ -36,6 +36,8 @@ mod photo;
 
 mod plans;
 
+mod rounded;
+
 mod seeded;
 
 mod sentences;

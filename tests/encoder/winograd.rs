@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use reflexarc::inference::kernels::Isa;
+use reflexarc::inference::kernels::pointwise::Precision;
 use reflexarc::inference::kernels::winograd::{
     Canvas, Filters, Job, PLACES, Picture, Scratch, TILE,
 };
@@ -96,6 +97,7 @@ fn check(isa: Isa, seed: u64) {
     let mut scratch = Scratch::with_room(Scratch::floats(&filters, tiles));
     let input = Picture {
         values: &picture,
+        precision: Precision::F32,
         start: case.shift,
         height: rows,
         width: columns,
@@ -104,6 +106,7 @@ fn check(isa: Isa, seed: u64) {
     };
     let canvas = Canvas {
         values: (&mut output).into(),
+        precision: Precision::F32,
         start: case.shift,
         height: case.height,
         width: case.width,
@@ -177,6 +180,7 @@ fn a_picture_or_scratch_that_is_too_small_is_refused() {
             let mut scratch = Scratch::with_room(room);
             let input = Picture {
                 values: &picture,
+                precision: Precision::F32,
                 start: 0,
                 height: 6,
                 width: 6,
@@ -185,6 +189,7 @@ fn a_picture_or_scratch_that_is_too_small_is_refused() {
             };
             let canvas = Canvas {
                 values: (&mut output).into(),
+                precision: Precision::F32,
                 start: 0,
                 height: 4,
                 width: 4,

@@ -19,10 +19,19 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Done while the sum is in a register; the others are done on a finished tile, which is still in the nearest
-    /// cache: their polynomials need the registers for themselves.
+    /// Done while the sum is in a register; the others are done on a tile that is still in the nearest cache: their
+    /// polynomials need the registers for themselves.
     pub(super) fn is_in_tile(self) -> bool {
-        matches!(self, Self::None | Self::Relu6)
+        matches!(self, Self::None | Self::Relu | Self::Relu6)
+    }
+
+    /// Between which values it limits, if that is all that it does.
+    pub(super) fn limits(self) -> Option<[f32; 2]> {
+        match self {
+            Self::Relu => Some([0.0, f32::INFINITY]),
+            Self::Relu6 => Some([0.0, 6.0]),
+            Self::None | Self::Gelu | Self::GeluTanh | Self::Silu => None,
+        }
     }
 
     #[inline(always)]
@@ -30,7 +39,7 @@ impl Activation {
         match self {
             Self::None => x,
             Self::Relu => x.filled(0.0).max(x),
-            Self::Relu6 => x.relu6(),
+            Self::Relu6 => x.limited(x.filled(0.0), x.filled(6.0)),
             Self::Gelu => gelu(x),
             Self::GeluTanh => gelu_tanh(x),
             Self::Silu => silu(x),

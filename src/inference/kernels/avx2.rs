@@ -2,22 +2,38 @@
 
 use std::arch::x86_64::{
     __m256, __m256i, _CMP_ORD_Q, _MM_FROUND_NO_EXC, _MM_FROUND_TO_NEAREST_INT, _mm_add_ps,
-    _mm_cvtss_f32, _mm_max_ps, _mm_movehl_ps, _mm_packs_epi32, _mm_packus_epi16, _mm_shuffle_ps,
-    _mm_storel_epi64, _mm_storeu_si128, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256,
-    _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps, _mm256_castsi256_si128,
-    _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_extractf128_ps,
-    _mm256_extracti128_si256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_madd_epi16, _mm256_max_ps,
-    _mm256_min_ps, _mm256_mul_ps, _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_round_ps,
-    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi16,
-    _mm256_slli_epi32, _mm256_srai_epi16, _mm256_srli_epi16, _mm256_srli_epi32, _mm256_storeu_ps,
-    _mm256_sub_ps,
+    _mm_cvtss_f32, _mm_loadu_si128, _mm_max_ps, _mm_movehl_ps, _mm_packs_epi32, _mm_packus_epi16,
+    _mm_shuffle_ps, _mm_storel_epi64, _mm_storeu_si128, _mm256_add_epi32, _mm256_add_ps,
+    _mm256_and_si256, _mm256_castps_si256, _mm256_castps256_ps128, _mm256_castsi256_ps,
+    _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32,
+    _mm256_cvtps_epi32, _mm256_div_ps, _mm256_extractf128_ps, _mm256_extracti128_si256,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_madd_epi16, _mm256_max_ps, _mm256_min_ps,
+    _mm256_mul_ps, _mm256_or_si256, _mm256_packus_epi32, _mm256_permute4x64_epi64, _mm256_round_ps,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi16, _mm256_slli_epi32,
+    _mm256_srai_epi16, _mm256_srli_epi16, _mm256_srli_epi32, _mm256_storeu_ps, _mm256_sub_ps,
 };
 
-use super::lanes::{Lanes, Quads};
+use super::lanes::{Lanes, Pairs, Quads};
 
 /// A register of AVX. A value exists only on a processor with AVX2 and FMA (contract of the constructors).
 #[derive(Clone, Copy)]
 struct Ymm(__m256);
+
+impl Ymm {
+    /// The bits of each lane, whose upper half is the nearest bf16.
+    #[inline(always)]
+    fn rounded(self) -> __m256i {
+        // SAFETY: the set is there because `self` is.
+        unsafe {
+            let bits = _mm256_castps_si256(self.0);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
+            // The sum could carry a NaN over into another number.
+            let number = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_ORD_Q>(self.0, self.0));
+            _mm256_add_epi32(bits, _mm256_and_si256(half, number))
+        }
+    }
+}
 
 impl Lanes for Ymm {
     const N: usize = 8;
@@ -154,20 +170,33 @@ impl Lanes for Ymm {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self {
+        // SAFETY: the caller says that the set is there and 8 words of 16 bits are readable.
+        unsafe {
+            let words = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            Self(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(words)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_bf16(self, to: *mut u16) {
         // SAFETY: the set is there because `self` is; the caller says that 8 words of 16 bits are writable.
         unsafe {
-            let bits = _mm256_castps_si256(self.0);
-            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
-            let half = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
-            // The sum could carry a NaN over into another number.
-            let number = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_ORD_Q>(self.0, self.0));
-            let rounded = _mm256_add_epi32(bits, _mm256_and_si256(half, number));
-            let words = _mm256_srli_epi32::<16>(rounded);
+            let words = _mm256_srli_epi32::<16>(self.rounded());
             // Packs within each half of a register, so that the halves of the result are apart.
             let packed = _mm256_packus_epi32(words, words);
             let together = _mm256_permute4x64_epi64::<0b1000>(packed);
             _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(together));
+        }
+    }
+
+    #[inline(always)]
+    fn words_of_bf16(lower: Self, upper: Self) -> Self {
+        // SAFETY: the set is there because its values are.
+        unsafe {
+            let lower = _mm256_srli_epi32::<16>(lower.rounded());
+            let upper = _mm256_and_si256(upper.rounded(), _mm256_set1_epi32(!0xffff));
+            Self(_mm256_castsi256_ps(_mm256_or_si256(lower, upper)))
         }
     }
 
@@ -183,18 +212,6 @@ impl Lanes for Ymm {
             let halves = _mm_packs_epi32(low, high);
             _mm_storel_epi64(to.cast(), _mm_packus_epi16(halves, halves));
         }
-    }
-
-    #[inline(always)]
-    fn relu6(self) -> Self {
-        // The instructions return their second operand when either is a NaN, so the value stands second.
-        // SAFETY: the set is there because `self` is.
-        Self(unsafe {
-            _mm256_min_ps(
-                _mm256_set1_ps(6.0),
-                _mm256_max_ps(_mm256_setzero_ps(), self.0),
-            )
-        })
     }
 }
 
@@ -256,6 +273,8 @@ impl Quads for YmmQuads {
     }
 }
 
+type Widened = Pairs<Ymm>;
+
 // 12 sums, and the weights of one step (1 or 2 registers), and one pixel's value: at most 15 of 16 registers. A
 // tile of 4 pixels by 3 blocks would need exactly 16, and the compiler does not find that arrangement: it ran at
 // half the speed.
@@ -263,6 +282,7 @@ super::instantiate! {
     name: "avx2",
     #[target_feature(enable = "avx2,fma")]
     lanes: Ymm,
+    pairs: Widened,
     tiles: {
         1 => 12: [1 2 3 4 5 6 7 8 9 10 11 12],
         2 => 6: [1 2 3 4 5 6],
@@ -276,9 +296,12 @@ pub(super) static TABLE: super::Table = super::Table {
 };
 
 mod quads {
-    super::super::product_of_bytes! {
+    use super::super::lanes::Fours;
+
+    super::super::product! {
         #[target_feature(enable = "avx2,fma")]
-        words: super::YmmQuads,
+        words: Fours<super::YmmQuads>,
+        picture: BLOCK,
         tiles: {
             1 => 12: [1 2 3 4 5 6 7 8 9 10 11 12],
             2 => 6: [1 2 3 4 5 6],

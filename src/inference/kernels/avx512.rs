@@ -1,23 +1,42 @@
 //! AVX-512F: 16 lanes, 32 registers.
 
 use std::arch::x86_64::{
-    __m256bh, __m256i, __m512, __m512bh, __m512i, _mm_storeu_si128, _mm256_storeu_si256,
-    _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
-    _mm512_cmpord_ps_mask, _mm512_cvtepi32_epi16, _mm512_cvtepi32_ps, _mm512_cvtneps_pbh,
-    _mm512_cvtps_epi32, _mm512_cvtusepi32_epi8, _mm512_div_ps, _mm512_dpbf16_ps,
-    _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_add_epi32, _mm512_max_epi32,
-    _mm512_max_ps, _mm512_min_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps,
-    _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
+    __m256bh, __m256i, __m512, __m512bh, __m512i, _mm_storeu_si128, _mm256_loadu_si256,
+    _mm256_storeu_si256, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
+    _mm512_castsi512_ps, _mm512_cmpord_ps_mask, _mm512_cvtepi32_epi16, _mm512_cvtepi32_ps,
+    _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh, _mm512_cvtps_epi32,
+    _mm512_cvtusepi32_epi8, _mm512_div_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_mask_add_epi32, _mm512_max_epi32, _mm512_max_ps, _mm512_min_ps,
+    _mm512_mul_ps, _mm512_or_si512, _mm512_permutexvar_epi16, _mm512_reduce_add_ps,
+    _mm512_reduce_max_ps, _mm512_roundscale_ps, _mm512_scalef_ps, _mm512_set1_epi32,
+    _mm512_set1_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps,
+    _mm512_sub_ps,
 };
 
-use super::lanes::{Lanes, Product, Quads};
+use super::lanes::{Lanes, Pairs, Quads};
 
-/// A register of AVX-512. A value exists only on a processor with AVX-512F (contract of the constructors).
+/// A register of AVX-512. A value exists only on a processor with AVX-512F (contract of the constructors), and if it `CONVERTS`, with
+/// AVX512-BF16 and AVX512-BW.
 #[derive(Clone, Copy)]
-struct Zmm(__m512);
+pub(super) struct Zmm<const CONVERTS: bool = false>(pub(super) __m512);
 
-impl Lanes for Zmm {
+impl<const CONVERTS: bool> Zmm<CONVERTS> {
+    /// The bits of each lane, whose upper half is the nearest bf16.
+    #[inline(always)]
+    fn rounded(self) -> __m512i {
+        // SAFETY: the set is there because `self` is.
+        unsafe {
+            let bits = _mm512_castps_si512(self.0);
+            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+            let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
+            // The sum could carry a NaN over into another number.
+            let number = _mm512_cmpord_ps_mask(self.0, self.0);
+            _mm512_mask_add_epi32(bits, number, bits, half)
+        }
+    }
+}
+
+impl<const CONVERTS: bool> Lanes for Zmm<CONVERTS> {
     const N: usize = 16;
 
     #[inline(always)]
@@ -131,17 +150,42 @@ impl Lanes for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self {
+        // SAFETY: the caller says that the set is there and 16 words of 16 bits are readable.
+        unsafe {
+            let words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(words)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_bf16(self, to: *mut u16) {
         // SAFETY: the set is there because `self` is; the caller says that 16 words of 16 bits are writable.
         unsafe {
-            let bits = _mm512_castps_si512(self.0);
-            let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
-            let half = _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff));
-            // The sum could carry a NaN over into another number.
-            let number = _mm512_cmpord_ps_mask(self.0, self.0);
-            let rounded = _mm512_mask_add_epi32(bits, number, bits, half);
-            let words = _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(rounded));
+            let words = match CONVERTS {
+                true => std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(self.0)),
+                false => _mm512_cvtepi32_epi16(_mm512_srli_epi32::<16>(self.rounded())),
+            };
             _mm256_storeu_si256(to.cast(), words);
+        }
+    }
+
+    #[inline(always)]
+    fn words_of_bf16(lower: Self, upper: Self) -> Self {
+        // SAFETY: the set is there because its values are.
+        unsafe {
+            if CONVERTS {
+                // The lower ones are the first half, the upper ones the second; word by word they alternate.
+                let halves = _mm512_cvtne2ps_pbh(upper.0, lower.0);
+                let halves = std::mem::transmute::<__m512bh, __m512i>(halves);
+                let order = _mm512_loadu_si512(ALTERNATING.as_ptr().cast());
+                let words = _mm512_permutexvar_epi16(order, halves);
+                return Self(_mm512_castsi512_ps(words));
+            }
+            let (lower, upper) = (lower.rounded(), upper.rounded());
+            let upper = _mm512_and_si512(upper, _mm512_set1_epi32(!0xffff));
+            let words = _mm512_or_si512(_mm512_srli_epi32::<16>(lower), upper);
+            Self(_mm512_castsi512_ps(words))
         }
     }
 
@@ -153,62 +197,18 @@ impl Lanes for Zmm {
             _mm_storeu_si128(to.cast(), _mm512_cvtusepi32_epi8(whole));
         }
     }
-
-    #[inline(always)]
-    fn relu6(self) -> Self {
-        // The instructions return their second operand when either is a NaN, so the value stands second.
-        // SAFETY: the set is there because `self` is.
-        Self(unsafe {
-            _mm512_min_ps(
-                _mm512_set1_ps(6.0),
-                _mm512_max_ps(_mm512_setzero_ps(), self.0),
-            )
-        })
-    }
 }
 
-/// Two bf16 a word, with the instruction that multiplies and sums both. A value exists only on a processor with AVX512-BF16.
-#[derive(Clone, Copy)]
-struct ZmmPairs(Zmm);
-
-impl ZmmPairs {
-    #[inline(always)]
-    fn pairs(self) -> __m512bh {
-        // SAFETY: both are 64 bytes of which any are a value.
-        unsafe { std::mem::transmute::<__m512, __m512bh>(self.0.0) }
+/// The first and the second half of 32 numbers in turns.
+const ALTERNATING: [u16; 32] = {
+    let (mut order, mut place) = ([0; 32], 0);
+    while place < 16 {
+        order[2 * place as usize] = place;
+        order[2 * place as usize + 1] = 16 + place;
+        place += 1;
     }
-}
-
-impl Product for ZmmPairs {
-    type Sum = Zmm;
-
-    #[inline(always)]
-    unsafe fn load_words(from: *const f32) -> Self {
-        // SAFETY: the caller's contract is the same.
-        Self(unsafe { Zmm::load(from) })
-    }
-
-    #[inline(always)]
-    unsafe fn splat_word(from: *const f32) -> Self {
-        // SAFETY: the caller's contract is the same.
-        Self(unsafe { Zmm::splat(from) })
-    }
-
-    #[inline(always)]
-    fn add_to(self, weights: Self, sum: Zmm) -> Zmm {
-        // SAFETY: the set is there because `self` is.
-        Zmm(unsafe { _mm512_dpbf16_ps(sum.0, weights.pairs(), self.pairs()) })
-    }
-
-    #[inline(always)]
-    unsafe fn store_rounded(sum: Zmm, to: *mut u16) {
-        // SAFETY: the caller says that the set is there and 16 words of 16 bits are writable.
-        unsafe {
-            let words = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(sum.0));
-            _mm256_storeu_si256(to.cast(), words);
-        }
-    }
-}
+    order
+};
 
 /// Four bytes a word, with the instruction that multiplies and sums all four. A value exists only on a processor with
 /// AVX512-VNNI.
@@ -260,11 +260,14 @@ impl Quads for ZmmQuads {
     }
 }
 
+type Widened = Pairs<Zmm>;
+
 // At most 28 sums, and the weights of one step (1 to 3 registers), and one pixel's value: at most 31 of 32 registers.
 super::instantiate! {
     name: "avx512",
     #[target_feature(enable = "avx512f")]
     lanes: Zmm,
+    pairs: Widened,
     tiles: {
         1 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
         2 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
@@ -281,29 +284,12 @@ pub(super) static TABLE_QUADS: super::Table = super::Table {
     ..PLAIN
 };
 
-/// The set with that, and one for pairs of bf16.
-pub(super) static TABLE_PAIRS: super::Table = super::Table {
-    pointwise_bf16: pairs::run,
-    ..TABLE_QUADS
-};
+pub(super) mod quads {
+    use super::super::lanes::Fours;
 
-mod quads {
-    super::super::product_of_bytes! {
-        #[target_feature(enable = "avx512f,avx512vnni")]
-        words: super::ZmmQuads,
-        tiles: {
-            1 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
-            2 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],
-            3 => 9: [1 2 3 4 5 6 7 8 9],
-        },
-    }
-}
-
-mod pairs {
     super::super::product! {
-        #[target_feature(enable = "avx512f,avx512bf16")]
-        words: super::ZmmPairs,
-        second: BLOCK,
+        #[target_feature(enable = "avx512f,avx512vnni")]
+        words: Fours<super::ZmmQuads>,
         picture: BLOCK,
         tiles: {
             1 => 14: [1 2 3 4 5 6 7 8 9 10 11 12 13 14],

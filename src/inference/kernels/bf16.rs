@@ -22,3 +22,9 @@ pub fn numbers(word: f32) -> [f32; 2] {
     let bits = word.to_bits();
     [f32::from_bits(bits << 16), f32::from_bits(bits & !0xffff)]
 }
+
+/// The sum of two words, number by number.
+pub fn add(x: f32, y: f32) -> f32 {
+    let ([a, b], [c, d]) = (numbers(x), numbers(y));
+    word([a + c, b + d])
+}

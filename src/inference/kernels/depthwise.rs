@@ -3,6 +3,7 @@
 use super::lanes::Lanes;
 use super::last_index;
 use super::pack::DepthwiseFilters;
+use super::precision::Precision;
 use super::unrolled;
 
 /// One block of channels of the input: padded rows anywhere in one slice.
@@ -18,7 +19,8 @@ pub struct Plane<'a> {
     pub stride: usize,
 }
 
-/// Computes `rows` rows of `width` pixels of channel block `block`, one after the other into `output`.
+/// Computes `rows` rows of `width` pixels of channel block `block`, one after the other into `output`. What is read and
+/// written is in words of the filters' precision, f32 or two bf16; sums are f32.
 ///
 /// # Panics
 /// If a slice is too short for what it is said to hold, or the stride is neither 1 nor 2.
@@ -36,7 +38,7 @@ pub fn run(
 /// What a byte of [`run_to_bytes`] is worth.
 pub const BYTE_OF_RELU6: f32 = 6.0 / 255.0;
 
-/// As [`run`] for one row, into words of four bytes: each is the nearest number of [`BYTE_OF_RELU6`]s. A word has four
+/// As [`run`] for one row with filters for f32, into words of four bytes: each is the nearest number of [`BYTE_OF_RELU6`]s. A word has four
 /// neighbouring channels, so four blocks share the words of `output`, and this is one of them.
 ///
 /// # Panics
@@ -65,6 +67,8 @@ fn run_to(
     }
     let (lanes, size) = (filters.isa.lanes(), filters.size);
     assert!(block < filters.blocks(), "no block {block}");
+    let is_bf16 = filters.precision == Precision::Bf16;
+    assert!(!is_bf16 || quarter.is_none(), "bytes of bf16");
     assert!(matches!(input.stride, 1 | 2), "the stride is 1 or 2");
     let last_row = last_index(0, &[(rows, input.stride), (size, 1)]);
     assert!(
@@ -91,14 +95,15 @@ fn run_to(
         floats.is_some_and(|floats| floats <= output.len()),
         "the output is shorter than its shape"
     );
-    let taps = size * size;
+    let (taps, channels) = (size * size, filters.precision.columns_per_word() * lanes);
     let job = Job {
         input: input.values.as_ptr(),
         row_offsets: input.rows,
         stride: input.stride,
         size,
-        filter: filters.filters[block * taps * lanes..].as_ptr(),
-        bias: filters.bias[block * lanes..].as_ptr(),
+        filter: filters.filters[block * taps * channels..].as_ptr(),
+        bias: filters.bias[block * channels..].as_ptr(),
+        is_bf16,
         rows,
         width,
         output: output
@@ -115,8 +120,8 @@ fn run_to(
 /// What [`run`] has checked.
 ///
 /// Contract: each of the `row_offsets` that the output rows reach begins a row of `input` that is long enough for
-/// `width` outputs; `filter` has a vector for each tap, `bias` one; `output` has `rows * width` vectors, or a quarter of each if it
-/// is of bytes.
+/// `width` outputs; `filter` has a vector for each tap, `bias` one, and with bf16 two for each; `output` has `rows * width` vectors, or
+/// a quarter of each if it is of bytes.
 pub(super) struct Job<'a> {
     input: *const f32,
     row_offsets: &'a [usize],
@@ -129,6 +134,8 @@ pub(super) struct Job<'a> {
     /// Where the first pixel goes; the others follow at a vector of words.
     output: *mut u8,
     to_bytes: bool,
+    /// Input and output are words of two bf16.
+    is_bf16: bool,
 }
 
 /// Outputs computed together. With 5 taps of a row and a value that makes 13 registers, which the smallest set
@@ -161,20 +168,76 @@ unsafe fn rows_of<V: Lanes, const SIZE: usize, const STRIDE: usize>(job: &Job<'_
         let mut x = 0;
         while x < job.width {
             let at = x * STRIDE * V::N;
-            let together = if x + TOGETHER <= job.width {
-                // SAFETY: these outputs are within the row, so what they read is too.
-                unsafe { outputs::<V, SIZE, STRIDE, TOGETHER>(job, offsets, at, output) };
-                TOGETHER
-            } else {
-                // SAFETY: as above, for one output.
-                unsafe { outputs::<V, SIZE, STRIDE, 1>(job, offsets, at, output) };
-                1
-            };
+            let is_single = x + TOGETHER > job.width;
+            // SAFETY: these outputs are within the row, so what they read is too.
+            unsafe {
+                match (job.is_bf16, is_single) {
+                    (false, false) => {
+                        outputs::<V, SIZE, STRIDE, TOGETHER>(job, offsets, at, output)
+                    }
+                    (false, true) => outputs::<V, SIZE, STRIDE, 1>(job, offsets, at, output),
+                    (true, false) => pairs::<V, SIZE, STRIDE, TOGETHER>(job, offsets, at, output),
+                    (true, true) => pairs::<V, SIZE, STRIDE, 1>(job, offsets, at, output),
+                }
+            }
+            let together = if is_single { 1 } else { TOGETHER };
             x += together;
             // SAFETY: at most one past the end of the output.
             output = unsafe { output.add(together * V::N * size_of::<f32>()) };
         }
     }
+}
+
+/// Columns of input of [`TOGETHER`] outputs, at most: with 5 taps at stride 2.
+const COLUMNS_MAX: usize = 2 * (TOGETHER - 1) + 5;
+
+/// `COUNT` neighbouring outputs of words of two bf16. Each word of the input is taken apart once a filter row, and then used by
+/// all outputs that it meets.
+///
+/// # Safety
+/// As for [`outputs`].
+#[inline(always)]
+unsafe fn pairs<V: Lanes, const SIZE: usize, const STRIDE: usize, const COUNT: usize>(
+    job: &Job<'_>,
+    offsets: &[usize],
+    at: usize,
+    output: *mut u8,
+) {
+    // SAFETY: two vectors, of the lower and of the upper halves.
+    let both = |from: *const f32| unsafe { [V::load(from), V::load(from.wrapping_add(V::N))] };
+    let mut sums = [both(job.bias); COUNT];
+    for (tap_row, offset) in offsets.iter().enumerate().take(SIZE) {
+        // SAFETY: the row is part of the input, and `at` is inside it.
+        let input = unsafe { job.input.add(offset + at) };
+        let filter = job.filter.wrapping_add(tap_row * SIZE * 2 * V::N);
+        let mut taps = [both(filter); SIZE];
+        unrolled!(for tap in 0..SIZE {
+            taps[tap] = both(filter.wrapping_add(tap * 2 * V::N));
+        });
+        unrolled!(for column in 0..COLUMNS_MAX {
+            if column < (COUNT - 1) * STRIDE + SIZE {
+                // SAFETY: column `column` after `at` is an input of one of these outputs.
+                let words = unsafe { V::load(input.wrapping_add(column * V::N)) };
+                let (lower, upper) = (words.lower_bf16(), words.upper_bf16());
+                unrolled!(for i in 0..COUNT {
+                    if column >= i * STRIDE && column - i * STRIDE < SIZE {
+                        let tap = taps[column - i * STRIDE];
+                        sums[i] = [
+                            lower.mul_add(tap[0], sums[i][0]),
+                            upper.mul_add(tap[1], sums[i][1]),
+                        ];
+                    }
+                });
+            }
+        });
+    }
+    let limited = |sum: V| sum.limited(sum.filled(0.0), sum.filled(6.0));
+    unrolled!(for i in 0..COUNT {
+        let words = V::words_of_bf16(limited(sums[i][0]), limited(sums[i][1]));
+        let to: *mut f32 = output.wrapping_add(i * V::N * size_of::<f32>()).cast();
+        // SAFETY: output `i` of these.
+        unsafe { words.store(to) };
+    });
 }
 
 /// `COUNT` neighbouring outputs. Each input value is loaded once a filter row and used by all taps that it meets.
@@ -226,7 +289,8 @@ unsafe fn outputs<V: Lanes, const SIZE: usize, const STRIDE: usize, const COUNT:
     }
     unrolled!(for i in 0..COUNT {
         let to: *mut f32 = output.wrapping_add(i * bytes).cast();
+        let limited = sums[i].limited(sums[i].filled(0.0), sums[i].filled(6.0));
         // SAFETY: output `i` of these.
-        unsafe { sums[i].relu6().store(to) };
+        unsafe { limited.store(to) };
     });
 }

@@ -1,5 +1,7 @@
 //! A vector register: what the loops need of it.
 
+use super::tile::Tile;
+
 /// A vector of `N` f32.
 ///
 /// The constructors are unsafe: a value exists only in code that runs on a processor which has the
@@ -62,12 +64,21 @@ pub(super) trait Lanes: Copy {
     /// The bf16 in the upper half of each lane's bits, as an f32.
     fn upper_bf16(self) -> Self;
 
+    /// `N` bf16 that are neighbours, each as an f32.
+    ///
+    /// # Safety
+    /// `from` is valid for reading `N` 16-bit words (any alignment), and the processor has the set.
+    unsafe fn load_bf16(from: *const u16) -> Self;
+
     /// Rounds each lane to the nearest bf16, from the middle between two to the even one. A NaN that arithmetic
     /// gives stays one.
     ///
     /// # Safety
     /// `to` is valid for writing `N` 16-bit words (any alignment).
     unsafe fn store_bf16(self, to: *mut u16);
+
+    /// Rounds as [`store_bf16`](Self::store_bf16): words whose lower halves are `lower`, and whose upper halves are `upper`.
+    fn words_of_bf16(lower: Self, upper: Self) -> Self;
 
     /// Rounds each lane to the nearest whole number, from the middle between two to the even one, limits it to 0..=255 and
     /// stores it as the byte that the set's [`Quads`] reads. What becomes of a NaN is not said.
@@ -76,13 +87,18 @@ pub(super) trait Lanes: Copy {
     /// `to` is valid for writing `N` bytes (any alignment).
     unsafe fn store_bytes(self, to: *mut u8);
 
-    /// Limits each lane to 0..=6. A NaN stays a NaN, so that it is found at the end of the network.
-    fn relu6(self) -> Self;
+    /// Limits each lane. A NaN stays a NaN, so that it is found at the end of the network.
+    #[inline(always)]
+    fn limited(self, least: Self, most: Self) -> Self {
+        most.min(least.max(self))
+    }
 }
 
 /// A vector of words of 32 bits, and how those of an input and of weights are multiplied and summed.
 pub(super) trait Product: Copy {
     type Sum: Lanes;
+    /// What products are added to.
+    type Total: Copy;
 
     /// # Safety
     /// `from` is valid for reading as many words as a sum has lanes (any alignment), and the processor has the set.
@@ -92,23 +108,26 @@ pub(super) trait Product: Copy {
     /// `from` is valid for reading one word, and the processor has the set.
     unsafe fn splat_word(from: *const f32) -> Self;
 
-    /// `sum` plus the product of `self` and `weights`, lane by lane.
-    fn add_to(self, weights: Self, sum: Self::Sum) -> Self::Sum;
-
-    /// As [`Lanes::store_bf16`], by what the set has for it.
+    /// Where the sums of a block of a tile's begin.
     ///
     /// # Safety
-    /// `to` is valid for writing as many 16-bit words as a sum has lanes (any alignment), and the processor has the set.
-    #[inline(always)]
-    unsafe fn store_rounded(sum: Self::Sum, to: *mut u16) {
-        // SAFETY: the caller's contract is the same.
-        unsafe { sum.store_bf16(to) }
-    }
+    /// The contract of [`Tile`], which has the block; the processor has the set.
+    unsafe fn begin(tile: &Tile, block: usize) -> Self::Total;
+
+    /// `total` plus the product of `self` and `weights`, lane by lane.
+    fn add_to(self, weights: Self, total: Self::Total) -> Self::Total;
+
+    /// What a total of a pixel and block of a tile's becomes.
+    ///
+    /// # Safety
+    /// As for [`begin`](Self::begin).
+    unsafe fn end(total: Self::Total, tile: &Tile, pixel: usize, block: usize) -> Self::Sum;
 }
 
 /// A word is an f32.
 impl<V: Lanes> Product for V {
     type Sum = V;
+    type Total = V;
 
     #[inline(always)]
     unsafe fn load_words(from: *const f32) -> Self {
@@ -123,8 +142,19 @@ impl<V: Lanes> Product for V {
     }
 
     #[inline(always)]
-    fn add_to(self, weights: Self, sum: V) -> V {
-        self.mul_add(weights, sum)
+    unsafe fn begin(tile: &Tile, block: usize) -> V {
+        // SAFETY: there is a vector of bias for each block.
+        unsafe { V::load(tile.bias.wrapping_add(block * V::N)) }
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, total: V) -> V {
+        self.mul_add(weights, total)
+    }
+
+    #[inline(always)]
+    unsafe fn end(total: V, _: &Tile, _: usize, _: usize) -> V {
+        total
     }
 }
 
@@ -134,6 +164,7 @@ pub(super) struct Pairs<V>(V);
 
 impl<V: Lanes> Product for Pairs<V> {
     type Sum = V;
+    type Total = V;
 
     #[inline(always)]
     unsafe fn load_words(from: *const f32) -> Self {
@@ -148,9 +179,20 @@ impl<V: Lanes> Product for Pairs<V> {
     }
 
     #[inline(always)]
-    fn add_to(self, weights: Self, sum: V) -> V {
-        let lower = self.0.lower_bf16().mul_add(weights.0.lower_bf16(), sum);
+    unsafe fn begin(tile: &Tile, block: usize) -> V {
+        // SAFETY: the caller's contract is the same.
+        unsafe { <V as Product>::begin(tile, block) }
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, total: V) -> V {
+        let lower = self.0.lower_bf16().mul_add(weights.0.lower_bf16(), total);
         self.0.upper_bf16().mul_add(weights.0.upper_bf16(), lower)
+    }
+
+    #[inline(always)]
+    unsafe fn end(total: V, _: &Tile, _: usize, _: usize) -> V {
+        total
     }
 }
 
@@ -181,4 +223,46 @@ pub(super) trait Quads: Copy {
 
     /// Rounded to f32.
     fn sum(total: Self::Total) -> Self::Sum;
+}
+
+/// Words of four bytes as a product: totals begin where a tile says, and are multiplied with the factors of output and pixel.
+#[derive(Clone, Copy)]
+pub(super) struct Fours<Q>(Q);
+
+impl<Q: Quads> Product for Fours<Q> {
+    type Sum = Q::Sum;
+    type Total = Q::Total;
+
+    #[inline(always)]
+    unsafe fn load_words(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self(unsafe { Q::load_words(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self(unsafe { Q::splat_word(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn begin(tile: &Tile, block: usize) -> Q::Total {
+        // SAFETY: with weights of bytes there is a vector of totals for each block.
+        unsafe { Q::load_totals(tile.totals.wrapping_add(block * Q::Sum::N)) }
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, total: Q::Total) -> Q::Total {
+        self.0.add_to(weights.0, total)
+    }
+
+    #[inline(always)]
+    unsafe fn end(total: Q::Total, tile: &Tile, pixel: usize, block: usize) -> Q::Sum {
+        // SAFETY: with weights of bytes there is a vector of factors, and of biases, for each block.
+        let of_output =
+            |from: *const f32| unsafe { Q::Sum::load(from.wrapping_add(block * Q::Sum::N)) };
+        let scale = of_output(tile.scales);
+        let factor = scale.mul(scale.filled(tile.factors[pixel]));
+        Q::sum(total).mul_add(factor, of_output(tile.bias))
+    }
 }

@@ -12,7 +12,7 @@
 //! # Adding an instruction set
 //! The loops are written once, generic over `lanes::Lanes` (a vector register and what it can do).
 //! A new set is an implementation of that trait and one line of `instantiate!` with the tile shapes that
-//! fit its registers; an instruction for pairs of bf16 is an implementation of `lanes::Product` beside it. A new kind of layer is one generic loop and one more entry in `Table`.
+//! fit its registers; an instruction for pairs of bf16 or fours of bytes is an implementation of `lanes::Product` or `lanes::Quads` beside it. A new kind of layer is one generic loop and one more entry in `Table`.
 //!
 //! # Where `unsafe` is, and what it rests on
 //! 1. *The processor has the instructions.* An [`Isa`] can only be got from [`Isa::available`], which asks the
@@ -47,11 +47,16 @@ pub mod quantise;
 
 mod lanes;
 
+mod tile;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+
+#[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -96,8 +101,10 @@ impl Isa {
         let native = {
             let avx512 = is_x86_feature_detected!("avx512f").then(|| {
                 let has_quads = is_x86_feature_detected!("avx512vnni");
-                match is_x86_feature_detected!("avx512bf16") {
-                    true if has_quads => &avx512::TABLE_PAIRS,
+                let has_pairs =
+                    is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw");
+                match has_pairs {
+                    true if has_quads => &avx512_bf16::TABLE,
                     _ if has_quads => &avx512::TABLE_QUADS,
                     _ => &avx512::TABLE,
                 }
@@ -133,7 +140,7 @@ impl Isa {
     /// This set without its instruction for pairs of bf16, if it has one: what an older processor runs.
     pub fn without_pairs(self) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        if std::ptr::eq(self.0, &avx512::TABLE_PAIRS) {
+        if std::ptr::eq(self.0, &avx512_bf16::TABLE) {
             return Some(Self(&avx512::TABLE_QUADS));
         }
         None
@@ -142,7 +149,7 @@ impl Isa {
     /// This set without its instructions for pairs of bf16 and fours of bytes, if it has any: what an older processor runs.
     pub fn without_quads(self) -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        let (with, without) = ([&avx512::TABLE_QUADS, &avx512::TABLE_PAIRS], &avx512::TABLE);
+        let (with, without) = ([&avx512::TABLE_QUADS, &avx512_bf16::TABLE], &avx512::TABLE);
         #[cfg(target_arch = "aarch64")]
         let (with, without) = ([&neon::TABLE_QUADS], &neon::TABLE);
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -199,17 +206,17 @@ fn last_index(start: usize, dimensions: &[(usize, usize)]) -> Option<usize> {
         })
 }
 
-/// A `for` loop over `0..COUNT`, at most 14, written out: COUNT is a constant, and so is the loop variable in each copy of
+/// A `for` loop over `0..COUNT`, at most 17, written out: COUNT is a constant, and so is the loop variable in each copy of
 /// the body.
 ///
 /// The sums of a tile are registers only if every index is a constant. The compiler's own unrolling makes them so at
 /// `opt-level = 3` alone; at 2, as in tests, the sums went through memory and a forward took six times as long.
 macro_rules! unrolled {
     (for $i:ident in 0..$count:ident $body:block) => {
-        unrolled!(@ $i $count $body 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+        unrolled!(@ $i $count $body 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16)
     };
     (@ $i:ident $count:ident $body:block $($n:literal)*) => {
-        const { assert!($count <= 14) };
+        const { assert!($count <= 17) };
         $(
             if $n < $count {
                 let $i: usize = $n;
@@ -223,24 +230,25 @@ use unrolled;
 /// The product for one kind of words: its tiles compiled for `$feature`.
 ///
 /// `$pixels x $blocks` are the tile shapes; see `Table::tile_pixels_max` for what they must cover: every number of
-/// pixels from 1 to the most, for every number of blocks. `$second` and `$picture`
-/// are those steps of `pointwise::Step`, or any other where they are not needed.
+/// pixels from 1 to the most, for every number of blocks. `$picture` is that step of `pointwise::Step`, or any other where it is not
+/// needed.
 macro_rules! product {
     (
         $(#[$feature:meta])?
         words: $words:ty,
-        second: $second:expr,
         picture: $picture:expr,
         tiles: { $( $blocks:literal => $most:literal: [$($pixels:literal)*] ),* $(,)? } $(,)?
     ) => {
+        use super::super::activation::Activation;
         use super::super::lanes::{Lanes, Product};
-        use super::super::pointwise::{self, Activation, Job, Rounded, Tile, TileFn};
+        use super::super::pointwise::Job;
+        use super::super::tile::{self, Target, Tile, TileFn};
 
-        /// One tile. Its contract is that of `pointwise::tile`, and the processor has the set.
+        /// One tile. Its contract is that of `tile::tile`, and the processor has the set.
         $(#[$feature])?
         unsafe fn tile<const PIXELS: usize, const BLOCKS: usize, const STEP: usize>(tile: &Tile) {
-            // SAFETY: the caller keeps the contract of `pointwise::tile`, and the set is there.
-            unsafe { pointwise::tile::<$words, PIXELS, BLOCKS, STEP>(tile) }
+            // SAFETY: the caller keeps the contract of `tile::tile`, and the set is there.
+            unsafe { tile::tile::<$words, PIXELS, BLOCKS, STEP>(tile) }
         }
 
         /// The tile of this shape.
@@ -256,92 +264,47 @@ macro_rules! product {
             const BLOCK: usize = <<$words as Product>::Sum as Lanes>::N;
             let tiles: [fn(usize, usize) -> TileFn; 3] = [
                 tile_of::<BLOCK>,
-                tile_of::<{ $second }>,
+                tile_of::<{ 2 * BLOCK }>,
                 tile_of::<{ $picture }>,
             ];
             // SAFETY: as above.
-            unsafe { pointwise::all_tiles(job, tiles, finish) }
+            unsafe { tile::all_tiles(job, tiles, finish) }
         }
 
-        /// Contract: that of `pointwise::finish`, and the processor has the set.
+        /// Contract: that of `tile::finish`, and the processor has the set.
         $(#[$feature])?
         unsafe fn finish(
             tile: &Tile,
+            to: &Target,
             pixels: usize,
             blocks: usize,
             activation: Activation,
-            rounded: Option<&Rounded>,
         ) {
             // SAFETY: as above.
-            unsafe { pointwise::finish::<$words>(tile, pixels, blocks, activation, rounded) }
+            unsafe {
+                tile::finish::<<$words as Product>::Sum>(tile, to, pixels, blocks, activation);
+            }
         }
     };
 }
 use product;
 
-/// The product for words of four bytes: its tiles compiled for `$feature`, of the same shapes as those of `product!`.
-macro_rules! product_of_bytes {
-    (
-        $(#[$feature:meta])?
-        words: $words:ty,
-        tiles: { $( $blocks:literal => $most:literal: [$($pixels:literal)*] ),* $(,)? } $(,)?
-    ) => {
-        use super::super::lanes::Quads;
-        use super::super::pointwise::{self, Activation, Job, Rounded, Tile, TileFn};
-
-        /// One tile. Its contract is that of `pointwise::tile_of_bytes`, and the processor has the set.
-        $(#[$feature])?
-        unsafe fn tile<const PIXELS: usize, const BLOCKS: usize>(tile: &Tile) {
-            // SAFETY: the caller keeps the contract, and the set is there.
-            unsafe { pointwise::tile_of_bytes::<$words, PIXELS, BLOCKS>(tile) }
-        }
-
-        /// The tile of this shape.
-        fn tile_of(pixels: usize, blocks: usize) -> TileFn {
-            match (blocks, pixels) {
-                $($( ($blocks, $pixels) => tile::<$pixels, $blocks>, )*)*
-                _ => unreachable!("no tile of {pixels} pixels by {blocks} blocks"),
-            }
-        }
-
-        /// Contract: that of `pointwise::Job`, and the processor has the set.
-        pub(in super::super) unsafe fn run(job: &Job) {
-            // SAFETY: as above.
-            unsafe { pointwise::all_tiles(job, [tile_of; 3], finish) }
-        }
-
-        /// Contract: that of `pointwise::finish`, and the processor has the set.
-        $(#[$feature])?
-        unsafe fn finish(
-            tile: &Tile,
-            pixels: usize,
-            blocks: usize,
-            activation: Activation,
-            rounded: Option<&Rounded>,
-        ) {
-            // SAFETY: as above.
-            unsafe {
-                pointwise::finish::<<$words as Quads>::Sum>(tile, pixels, blocks, activation, rounded);
-            }
-        }
-    };
-}
-use product_of_bytes;
-
-/// Makes one instruction set: the loops compiled for `$feature`, and `PLAIN`, their table. The tiles are those of `product!`.
+/// Makes one instruction set: the loops compiled for `$feature`, and `PLAIN`, their table. `$pairs` are its words of two bf16. The
+/// tiles are those of `product!`.
 macro_rules! instantiate {
     (
         name: $name:literal,
         $(#[$feature:meta])?
         lanes: $lanes:ident,
+        pairs: $pairs:ident,
         tiles: $tiles:tt $(,)?
     ) => {
         super::instantiate! {
-            @ $name, [$(#[$feature])?], $lanes, $tiles, $tiles
+            @ $name, [$(#[$feature])?], $lanes, $pairs, $tiles, $tiles
         }
     };
     (
-        @ $name:literal, [$(#[$feature:meta])?], $lanes:ident, $tiles:tt,
+        @ $name:literal, [$(#[$feature:meta])?], $lanes:ident, $pairs:ident, $tiles:tt,
         { $( $blocks:literal => $most:literal: [$($pixels:literal)*] ),* $(,)? }
     ) => {
         const PLAIN: super::Table = super::Table {
@@ -349,7 +312,7 @@ macro_rules! instantiate {
             lanes: <$lanes as super::lanes::Lanes>::N,
             tile_pixels_max: &[$($most),*],
             pointwise: singles::run,
-            pointwise_bf16: widened::run,
+            pointwise_bf16: pairs::run,
             quads: None,
             byte_offset: 0,
             quantise,
@@ -366,19 +329,17 @@ macro_rules! instantiate {
             super::super::product! {
                 $(#[$feature])?
                 words: super::$lanes,
-                second: 2 * BLOCK,
-                picture: pointwise::STEM_STEP,
+                picture: super::super::pointwise::STEM_STEP,
                 tiles: $tiles,
             }
         }
 
         /// Words of two bf16.
-        mod widened {
+        mod pairs {
             super::super::product! {
                 $(#[$feature])?
-                words: super::super::lanes::Pairs<super::$lanes>,
-                second: BLOCK,
-                picture: BLOCK,
+                words: super::$pairs,
+                picture: super::super::pointwise::STEM_STEP / 2,
                 tiles: $tiles,
             }
         }

@@ -1,17 +1,17 @@
 //! NEON: 8 lanes in two registers of 4, 32 registers. Every 64-bit ARM processor has it.
 
 use std::arch::aarch64::{
-    float32x4_t, int32x4_t, uint8x16_t, vaddq_f32, vaddq_s32, vaddq_u32, vaddvq_f32, vandq_u32,
-    vceqq_f32, vcombine_s16, vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32, vdup_n_u8, vdupq_n_f32,
-    vdupq_n_s32, vdupq_n_u32, veor_u8, vfmaq_f32, vld1q_dup_f32, vld1q_dup_u32, vld1q_f32,
-    vld1q_s32, vld1q_u8, vmaxq_f32, vmaxvq_f32, vminq_f32, vmulq_f32, vqmovn_s32, vqmovun_s16,
-    vreinterpretq_f32_s32, vreinterpretq_f32_u32, vreinterpretq_u8_u32, vreinterpretq_u32_f32,
-    vrndnq_f32, vshlq_n_s32, vshlq_n_u32, vshrn_n_u32, vshrq_n_u32, vst1_u8, vst1_u16, vst1q_f32,
-    vsubq_f32,
+    float32x4_t, int32x4_t, uint8x16_t, uint32x4_t, vaddq_f32, vaddq_s32, vaddq_u32, vaddvq_f32,
+    vandq_u32, vceqq_f32, vcombine_s16, vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32, vdup_n_u8,
+    vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, veor_u8, vfmaq_f32, vld1_u16, vld1q_dup_f32,
+    vld1q_dup_u32, vld1q_f32, vld1q_s32, vld1q_u8, vmaxq_f32, vmaxvq_f32, vminq_f32, vmulq_f32,
+    vqmovn_s32, vqmovun_s16, vreinterpretq_f32_s32, vreinterpretq_f32_u32, vreinterpretq_u8_u32,
+    vreinterpretq_u32_f32, vrndnq_f32, vshll_n_u16, vshlq_n_s32, vshlq_n_u32, vshrn_n_u32,
+    vshrq_n_u32, vsriq_n_u32, vst1_u8, vst1_u16, vst1q_f32, vsubq_f32,
 };
 use std::arch::asm;
 
-use super::lanes::{Lanes, Quads};
+use super::lanes::{Lanes, Pairs, Quads};
 
 /// Two registers, because a tile of one would need twice as many loads of single values.
 #[derive(Clone, Copy)]
@@ -147,21 +147,30 @@ impl Lanes for Pair {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self {
+        // SAFETY: the caller says that 8 words of 16 bits are readable.
+        unsafe {
+            let half = |words| vreinterpretq_f32_u32(vshll_n_u16::<16>(words));
+            Self(half(vld1_u16(from)), half(vld1_u16(from.add(4))))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn store_bf16(self, to: *mut u16) {
-        // SAFETY: NEON is part of the baseline.
-        let half = |value| unsafe {
-            let bits = vreinterpretq_u32_f32(value);
-            let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
-            // The sum could carry a NaN over into another number.
-            let number = vceqq_f32(value, value);
-            let half = vandq_u32(vaddq_u32(odd, vdupq_n_u32(0x7fff)), number);
-            vshrn_n_u32::<16>(vaddq_u32(bits, half))
-        };
         // SAFETY: the caller says that 8 words of 16 bits are writable.
         unsafe {
-            vst1_u16(to, half(self.0));
-            vst1_u16(to.add(4), half(self.1));
+            vst1_u16(to, vshrn_n_u32::<16>(rounded(self.0)));
+            vst1_u16(to.add(4), vshrn_n_u32::<16>(rounded(self.1)));
         }
+    }
+
+    #[inline(always)]
+    fn words_of_bf16(lower: Self, upper: Self) -> Self {
+        // SAFETY: NEON is part of the baseline. The shift keeps the upper bits of its first operand.
+        let half = |lower, upper| unsafe {
+            vreinterpretq_f32_u32(vsriq_n_u32::<16>(rounded(upper), rounded(lower)))
+        };
+        Self(half(lower.0, upper.0), half(lower.1, upper.1))
     }
 
     #[inline(always)]
@@ -174,18 +183,18 @@ impl Lanes for Pair {
             vst1_u8(to, veor_u8(bytes, vdup_n_u8(0x80)));
         }
     }
+}
 
-    #[inline(always)]
-    fn relu6(self) -> Self {
-        // These instructions give NaN when either operand is one.
-        // SAFETY: NEON is part of the baseline.
-        unsafe {
-            let (zero, six) = (vdupq_n_f32(0.0), vdupq_n_f32(6.0));
-            Self(
-                vminq_f32(vmaxq_f32(self.0, zero), six),
-                vminq_f32(vmaxq_f32(self.1, zero), six),
-            )
-        }
+/// The bits of each lane, whose upper half is the nearest bf16.
+#[inline(always)]
+fn rounded(value: float32x4_t) -> uint32x4_t {
+    // SAFETY: NEON is part of the baseline.
+    unsafe {
+        let bits = vreinterpretq_u32_f32(value);
+        let odd = vandq_u32(vshrq_n_u32::<16>(bits), vdupq_n_u32(1));
+        // The sum could carry a NaN over into another number.
+        let number = vceqq_f32(value, value);
+        vaddq_u32(bits, vandq_u32(vaddq_u32(odd, vdupq_n_u32(0x7fff)), number))
     }
 }
 
@@ -259,10 +268,13 @@ impl Quads for PairQuads {
     }
 }
 
+type Widened = Pairs<Pair>;
+
 // 12 sums are 24 registers, and the weights of one step 2 or 4, and one pixel's value: at most 29 of 32 registers.
 super::instantiate! {
     name: "neon",
     lanes: Pair,
+    pairs: Widened,
     tiles: {
         1 => 12: [1 2 3 4 5 6 7 8 9 10 11 12],
         2 => 6: [1 2 3 4 5 6],
@@ -283,9 +295,12 @@ pub(super) static TABLE_QUADS: super::Table = super::Table {
 };
 
 mod quads {
-    super::super::product_of_bytes! {
+    use super::super::lanes::Fours;
+
+    super::super::product! {
         #[target_feature(enable = "neon,dotprod")]
-        words: super::PairQuads,
+        words: Fours<super::PairQuads>,
+        picture: BLOCK,
         tiles: {
             1 => 12: [1 2 3 4 5 6 7 8 9 10 11 12],
             2 => 6: [1 2 3 4 5 6],

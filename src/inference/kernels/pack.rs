@@ -35,7 +35,7 @@ impl Walk {
         }
     }
 
-    /// Over a window of `rows` rows of `length` floats.
+    /// Over a window of `rows` rows of `length` words.
     pub fn window(rows: usize, length: usize) -> Self {
         Self {
             segments: rows,
@@ -146,33 +146,43 @@ impl Packed {
         bias: &[f32],
         pixels: usize,
     ) -> Self {
-        let inputs = weights.len() / bias.len();
-        let walk = Walk::columns(isa, precision, inputs);
+        let walk = Walk::columns(isa, precision, weights.len() / bias.len());
         match precision {
             Precision::F32 => Self::new(isa, walk, weights, bias, pixels),
-            Precision::Bf16 => {
-                let pair =
-                    |pair: &[f32]| bf16::word([pair[0], pair.get(1).copied().unwrap_or(0.0)]);
-                let rows = weights.chunks_exact(inputs);
-                let words: Vec<f32> = rows.flat_map(|row| row.chunks(2).map(pair)).collect();
-                Self {
-                    precision,
-                    ..Self::new(isa, walk, &words, bias, pixels)
-                }
-            }
-            Precision::Int8 => Self::of_bytes(isa, weights, bias, Scale::OfRow, pixels),
+            Precision::Bf16 => Self::of_pairs(isa, walk, weights, bias, pixels),
+            Precision::Int8 => Self::of_bytes(isa, walk, weights, bias, Scale::OfRow, pixels),
         }
     }
 
-    /// Weights `[output][input]` for the rows of a blocked tensor of bytes: each output's are rounded to whole numbers in
-    /// -127..=127, of which the largest is 127.
+    /// `weights` is `[output][two for each step of the walk]`, which may be one less; each is rounded to bf16. Otherwise as
+    /// [`new`](Self::new).
+    ///
+    /// # Panics
+    /// If the lengths do not fit each other.
+    pub fn of_pairs(isa: Isa, walk: Walk, weights: &[f32], bias: &[f32], pixels: usize) -> Self {
+        let pair = |pair: &[f32]| bf16::word([pair[0], pair.get(1).copied().unwrap_or(0.0)]);
+        let rows = weights.chunks_exact(weights.len() / bias.len());
+        let words: Vec<f32> = rows.flat_map(|row| row.chunks(2).map(pair)).collect();
+        Self {
+            precision: Precision::Bf16,
+            ..Self::new(isa, walk, &words, bias, pixels)
+        }
+    }
+
+    /// `weights` is `[output][four for each step of the walk]`, which may be up to three less; each output's are rounded to
+    /// whole numbers in -127..=127, of which the largest is 127. Otherwise as [`new`](Self::new).
     ///
     /// # Panics
     /// If the lengths do not fit each other, or the set [does not take bytes](Isa::takes_bytes).
-    pub fn of_bytes(isa: Isa, weights: &[f32], bias: &[f32], scale: Scale, pixels: usize) -> Self {
+    pub fn of_bytes(
+        isa: Isa,
+        walk: Walk,
+        weights: &[f32],
+        bias: &[f32],
+        scale: Scale,
+        pixels: usize,
+    ) -> Self {
         assert!(isa.takes_bytes(), "{isa:?} does not take bytes");
-        let inputs = weights.len() / bias.len();
-        let walk = Walk::columns(isa, Precision::Int8, inputs);
         let room = isa.blocks(bias.len()) * isa.lanes();
         let mut bytes = OfBytes {
             scales: Aligned::zeroed(room),
@@ -184,7 +194,8 @@ impl Packed {
             Scale::Fixed(factor) => (factor, 0),
         };
         let mut words = Vec::with_capacity(bias.len() * walk.total());
-        for (output, row) in weights.chunks_exact(inputs).enumerate() {
+        let rows = weights.chunks_exact(weights.len() / bias.len());
+        for (output, row) in rows.enumerate() {
             let largest = row.iter().fold(0.0f32, |most, w| most.max(w.abs()));
             let scale = largest / 127.0;
             let row: Vec<i8> = row.iter().map(|&w| whole(w, scale)).collect();
@@ -325,10 +336,13 @@ fn panels(isa: Isa, blocks: usize, steps: usize, pixels: usize) -> impl Iterator
     })
 }
 
-/// The filters of a depthwise convolution: `[block][tap][lane]`, and one bias a channel.
+/// The filters of a depthwise convolution: `[block][tap][lane]`, and one bias a channel. For words of two bf16 `[block of
+/// words][tap][lower, upper half][lane]`.
 #[derive(Debug)]
 pub struct DepthwiseFilters {
     pub(super) isa: Isa,
+    /// Of input and output; filters are f32.
+    pub(super) precision: Precision,
     /// Taps in each direction: 3 or 5.
     pub(super) size: usize,
     pub(super) filters: Aligned,
@@ -336,12 +350,16 @@ pub struct DepthwiseFilters {
 }
 
 impl DepthwiseFilters {
-    /// `filters` is `[channel][row][column]`.
+    /// `filters` is `[channel][row][column]`. `precision` is that of the input, f32 or bf16.
     ///
     /// # Panics
-    /// If `size` is not 3 or 5, or the lengths do not fit each other.
-    pub fn new(isa: Isa, size: usize, filters: &[f32], bias: &[f32]) -> Self {
+    /// If `size` is not 3 or 5, the input is of bytes, or the lengths do not fit each other.
+    pub fn new(isa: Isa, precision: Precision, size: usize, filters: &[f32], bias: &[f32]) -> Self {
         assert!(matches!(size, 3 | 5), "a depthwise filter is 3x3 or 5x5");
+        assert!(
+            precision != Precision::Int8,
+            "a depthwise convolution reads no bytes"
+        );
         let (channels, lanes, taps) = (bias.len(), isa.lanes(), size * size);
         assert!(channels > 0, "a convolution has an output");
         assert_eq!(
@@ -349,17 +367,23 @@ impl DepthwiseFilters {
             channels * taps,
             "filters of {channels} channels"
         );
-        let mut packed = Aligned::zeroed(isa.blocks(channels) * lanes * taps);
-        for (channel, filter) in filters.chunks_exact(taps).enumerate() {
-            let (block, lane) = (channel / lanes, channel % lanes);
+        let halves = precision.columns_per_word();
+        // Where a channel stands among those of its block.
+        let place = |channel: usize| channel % halves * lanes + channel / halves;
+        let width = halves * lanes;
+        let floats = channels.div_ceil(width) * width;
+        let (mut packed, mut padded) = (Aligned::zeroed(floats * taps), Aligned::zeroed(floats));
+        let filters = filters.chunks_exact(taps).zip(bias).enumerate();
+        for (channel, (filter, &bias)) in filters {
+            let (block, place) = (channel / width, place(channel % width));
             for (tap, &w) in filter.iter().enumerate() {
-                packed[(block * taps + tap) * lanes + lane] = w;
+                packed[(block * taps + tap) * width + place] = w;
             }
+            padded[block * width + place] = bias;
         }
-        let mut padded = Aligned::zeroed(isa.blocks(channels) * lanes);
-        padded[..channels].copy_from_slice(bias);
         Self {
             isa,
+            precision,
             size,
             filters: packed,
             bias: padded,
@@ -370,7 +394,8 @@ impl DepthwiseFilters {
         self.size
     }
 
+    /// Blocks of words.
     pub fn blocks(&self) -> usize {
-        self.bias.len() / self.isa.lanes()
+        self.bias.len() / (self.precision.columns_per_word() * self.isa.lanes())
     }
 }

@@ -4,7 +4,7 @@
 //! separately: the processors without AVX2 have no fused instruction, and a call to emulate it would be 20 times
 //! slower.
 
-use super::lanes::{Lanes, Quads};
+use super::lanes::{Lanes, Pairs, Quads};
 
 const N: usize = 8;
 
@@ -136,10 +136,22 @@ impl Lanes for Array {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self {
+        // SAFETY: the caller says that `from` is valid for N words of 16 bits.
+        let words = unsafe { from.cast::<[u16; N]>().read_unaligned() };
+        Self(words.map(|word| f32::from_bits(u32::from(word) << 16)))
+    }
+
+    #[inline(always)]
     unsafe fn store_bf16(self, to: *mut u16) {
         let words = self.0.map(super::bf16::round);
         // SAFETY: the caller says that `to` is valid for N words of 16 bits.
         unsafe { to.cast::<[u16; N]>().write_unaligned(words) }
+    }
+
+    #[inline(always)]
+    fn words_of_bf16(lower: Self, upper: Self) -> Self {
+        lower.with(upper, |a, b| super::bf16::word([a, b]))
     }
 
     #[expect(
@@ -153,17 +165,6 @@ impl Lanes for Array {
         let bytes = limited.0.map(|a| a as u8);
         // SAFETY: the caller says that `to` is valid for N bytes.
         unsafe { to.cast::<[u8; N]>().write(bytes) }
-    }
-
-    #[inline(always)]
-    fn relu6(self) -> Self {
-        let mut limited = self;
-        for v in &mut limited.0 {
-            // Comparisons with a NaN are false, so it stays. `clamp` would do the same but may panic.
-            *v = if *v < 0.0 { 0.0 } else { *v };
-            *v = if *v > 6.0 { 6.0 } else { *v };
-        }
-        limited
     }
 }
 
@@ -212,10 +213,13 @@ impl Quads for Bytes {
     }
 }
 
+type Widened = Pairs<Array>;
+
 // NEON has 32 registers of 4 lanes: 8 sums of two registers, 4 for the weights, 2 for a pixel's value.
 super::instantiate! {
     name: "portable",
     lanes: Array,
+    pairs: Widened,
     tiles: {
         1 => 6: [1 2 3 4 5 6],
         2 => 6: [1 2 3 4 5 6],
@@ -229,8 +233,11 @@ pub(super) static TABLE: super::Table = super::Table {
 };
 
 mod quads {
-    super::super::product_of_bytes! {
-        words: super::Bytes,
+    use super::super::lanes::Fours;
+
+    super::super::product! {
+        words: Fours<super::Bytes>,
+        picture: BLOCK,
         tiles: {
             1 => 6: [1 2 3 4 5 6],
             2 => 6: [1 2 3 4 5 6],

@@ -4,8 +4,8 @@
 //! into the queries' weights, sums and activations join the product before them, weights are packed, and values that are
 //! not needed at the same time share a slot.
 //!
-//! With bf16, a value that only products read is made as bf16 (with int8 only what a depthwise convolution makes is made so); one that others read too is made as both by a layer norm, and
-//! rounded by a stage of its own elsewhere.
+//! With bf16 all pictures are bf16, and so are rows that only products read; rows that others read too are made as both by a layer
+//! norm, and rounded by a stage of its own elsewhere. With int8 only what a depthwise convolution makes is made so.
 
 use super::super::kernels::Isa;
 use super::super::kernels::attention::Attention;
@@ -15,7 +15,8 @@ use super::super::kernels::pack::{DepthwiseFilters, Packed, Scale};
 use super::super::network::{
     self, Activation, Convolution, Linear, Network, Op, Rows, Value, Window,
 };
-use super::pictures::{Canvas, Dense};
+use super::canvas::Canvas;
+use super::dense::Dense;
 use super::turns::{edges, groups, rooms};
 use super::winograd::Winograd;
 use super::{Columns, GROUP_MAX, Heads, Limits, Precision, Program, Source, Stage, Work};
@@ -197,6 +198,7 @@ impl<'a> Compiler<'a> {
             }
             Work::Attention { kind, .. } => (self.attentions[*kind].precision, false),
             Work::Depthwise { .. } if int8 && !f32 => (Precision::Int8, false),
+            _ if self.is_rounded_picture(value) => (Precision::Bf16, false),
             _ => (Precision::F32, false),
         };
         let draft = |work, precision, also| Draft {
@@ -219,23 +221,43 @@ impl<'a> Compiler<'a> {
     /// Whether some operation reads the value in this precision. The output is read as f32.
     fn is_wanted(&self, value: usize, precision: Precision) -> bool {
         let users = &self.users[value];
-        users.iter().any(|&user| self.reads_as(user) == precision)
-            || (users.is_empty() && precision == Precision::F32)
+        users
+            .iter()
+            .any(|&user| self.reads_as(user, value) == precision)
+            || (users.is_empty() && precision == self.stored(value))
     }
 
-    /// In which precision an operation reads what it is computed from.
-    fn reads_as(&self, user: usize) -> Precision {
+    /// How a value stands that nobody wants otherwise.
+    fn stored(&self, value: usize) -> Precision {
+        match self.is_rounded_picture(value) {
+            true => Precision::Bf16,
+            false => Precision::F32,
+        }
+    }
+
+    /// With bf16 all pictures are, but the network's own where others than convolutions read it.
+    fn is_rounded_picture(&self, value: usize) -> bool {
+        let convolves = |&user: &usize| matches!(self.network.ops[user], Op::Convolution { .. });
+        let is_picture = matches!(self.network.shapes[value].rows, Rows::Picture { .. });
+        let is_input = matches!(self.network.ops[value], Op::Picture { .. });
+        self.precision == Precision::Bf16
+            && is_picture
+            && (!is_input || self.users[value].iter().all(convolves))
+    }
+
+    /// In which precision an operation reads a value that it is computed from.
+    fn reads_as(&self, user: usize, value: usize) -> Precision {
         match &self.network.ops[user] {
             Op::Linear { .. } => self.precision,
             Op::Attention { reads, heads } => self.heads(user, reads.keys.of, *heads).precision,
-            Op::Convolution { x, layer } => {
-                let is_first = matches!(self.network.ops[x.index()], Op::Picture { .. });
+            Op::Convolution { layer, .. } => {
+                let is_first = matches!(self.network.ops[value], Op::Picture { .. });
                 match layer.is_pointwise() && !is_first && self.precision == Precision::Int8 {
                     true => Precision::Int8,
-                    false => Precision::F32,
+                    false => self.stored(value),
                 }
             }
-            _ => Precision::F32,
+            _ => self.stored(value),
         }
     }
 
@@ -284,7 +306,7 @@ impl<'a> Compiler<'a> {
     /// A convolution with what follows it and is nobody else's: a sum, an activation.
     fn convolution(&mut self, index: usize, x: Value, layer: &Convolution) -> (Work, usize) {
         let (residual, activation, value) = self.followers(index);
-        let (of, x) = (x, self.source_as(x, self.reads_as(index)));
+        let (of, x) = (x, self.source_as(x, self.reads_as(index, x.index())));
         let work = if layer.is_depthwise {
             assert!(
                 activation == Activation::Relu6 && residual.is_none(),
@@ -293,7 +315,13 @@ impl<'a> Compiler<'a> {
             let Window { size, .. } = layer.window;
             Work::Depthwise {
                 x,
-                filters: DepthwiseFilters::new(self.isa, size, &layer.weights, &layer.bias),
+                filters: DepthwiseFilters::new(
+                    self.isa,
+                    x.precision,
+                    size,
+                    &layer.weights,
+                    &layer.bias,
+                ),
                 window: layer.window,
             }
         } else {
@@ -309,15 +337,10 @@ impl<'a> Compiler<'a> {
                 },
                 None => Work::Dense {
                     x,
-                    dense: match x.precision {
-                        Precision::Int8 => {
-                            let scale = match self.is_made_as_bytes(of) {
-                                true => Scale::Fixed(BYTE_OF_RELU6),
-                                false => Scale::OfRow,
-                            };
-                            Dense::of_bytes(self.isa, layer, scale, width)
-                        }
-                        _ => Dense::new(self.isa, Canvas::of(self.isa, &x), layer, width),
+                    dense: {
+                        let is_fixed = self.is_made_as_bytes(of);
+                        let scale = is_fixed.then_some(Scale::Fixed(BYTE_OF_RELU6));
+                        Dense::new(self.isa, Canvas::of(self.isa, &x), layer, scale, width)
                     },
                     activation,
                     residual,
@@ -391,9 +414,9 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// A value as f32, with its key in place of its slot.
+    /// A value as it is stored, with its key in place of its slot.
     fn source(&self, value: Value) -> Source {
-        self.source_as(value, Precision::F32)
+        self.source_as(value, self.stored(value.index()))
     }
 
     fn source_as(&self, value: Value, precision: Precision) -> Source {

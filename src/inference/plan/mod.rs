@@ -19,7 +19,11 @@ use super::network::{Network, Rows, Weights, Window};
 
 mod blocked;
 
+mod canvas;
+
 mod compile;
+
+mod dense;
 
 mod film;
 
@@ -35,7 +39,7 @@ mod winograd;
 
 use crate::rt::crew::Crew;
 use blocked::to_rows;
-use pictures::Dense;
+use dense::Dense;
 use winograd::Winograd;
 
 /// Stages of a group at most: a product, a depthwise convolution, a product.
@@ -260,8 +264,8 @@ struct Source {
 }
 
 impl Plan {
-    /// With [`Precision::Bf16`] the factors of linear layers and of attention are rounded to bf16; sums, norms, what is added,
-    /// and convolutions are f32.
+    /// With [`Precision::Bf16`] the factors of linear layers, of attention and of dense convolutions are rounded to bf16, and so are
+    /// all pictures; sums, norms, the filters of depthwise convolutions, and what is added to rows are f32.
     ///
     /// With [`Precision::Int8`] those of linear layers and of convolutions with windows of one pixel are; all else is f32, but
     /// what a depthwise convolution limits to 0..=6 is stored as bytes.

@@ -72,7 +72,7 @@ pub fn product(
     let multiply_adds = pixels * outputs * weights.steps();
     // SAFETY: chunks write different pixels or different blocks; and the caller's own is not used before all are done.
     let values = || unsafe { output.values.another() };
-    let step = input.step.words(weights.isa());
+    let step = input.step.words(weights.isa(), weights.precision());
     let run = |panels: &[Panel], runs: Runs, first: (usize, usize), written: usize| {
         let (run, pixel) = first;
         let scales = input.scales.map(|scales| Scales {

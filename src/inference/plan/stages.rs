@@ -5,15 +5,15 @@
 
 use std::ops::Range;
 
-use super::super::kernels::Isa;
 use super::super::kernels::attention::{Attention, Part};
 use super::super::kernels::layer_norm;
 use super::super::kernels::memory::{Aligned, SharedMut};
 use super::super::kernels::pointwise::{self, Output, Runs, Scales, Step};
 use super::super::kernels::quantise;
+use super::super::kernels::{Isa, bf16};
 use super::super::network::Rows;
 use super::blocked::{self, add_rows, copy_rows, from_rows};
-use super::pictures::Canvas;
+use super::canvas::Canvas;
 use super::shares::{self, Hands};
 use super::{
     Columns, GROUP_MAX, Input, Inputs, Memory, Precision, Source, Stage, Tensor, Work, sequences,
@@ -258,9 +258,15 @@ impl Stage {
             ),
             (Work::Add { x, y }, _) => {
                 let pairs = slots[x.slot].iter().zip(&*slots[y.slot]);
-                let all = tensor.blocks() * tensor.pitch();
-                for (sum, (x, y)) in to[..all].iter_mut().zip(pairs) {
-                    *sum = x + y;
+                let all = match self.rows {
+                    Rows::Picture { .. } => self.canvas(isa).floats(),
+                    _ => tensor.blocks() * tensor.pitch(),
+                };
+                for (sum, (&x, &y)) in to[..all].iter_mut().zip(pairs) {
+                    *sum = match self.precision {
+                        Precision::F32 | Precision::Int8 => x + y,
+                        Precision::Bf16 => bf16::add(x, y),
+                    };
                 }
             }
             (Work::LayerNorm { x, norm }, _) => {

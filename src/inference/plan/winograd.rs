@@ -7,7 +7,7 @@ use super::super::kernels::memory::SharedMut;
 use super::super::kernels::pointwise::Activation;
 use super::super::kernels::winograd::{Filters, Job, Scratch, TILE};
 use super::super::network::{Convolution, Window};
-use super::pictures::Canvas;
+use super::canvas::Canvas;
 use super::shares::{self, Hands};
 
 /// Tiles of a call at least, if the picture has as many: with fewer the filters, which are four times as many numbers as

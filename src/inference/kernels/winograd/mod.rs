@@ -11,13 +11,15 @@
 
 use std::ops::Range;
 
+mod transforms;
+
+use super::Isa;
 use super::activation::Activation;
-use super::lanes::Lanes;
 use super::last_index;
 use super::memory::{Aligned, SharedMut};
 use super::pack::{Packed, Walk};
 use super::pointwise::{self, Input, Output, Precision, Runs, Step};
-use super::{Isa, unrolled};
+pub(super) use transforms::{Gather, Spread, gather_all, spread_all};
 
 /// Rows and columns of outputs of a tile.
 pub const TILE: usize = 4;
@@ -134,35 +136,37 @@ impl Scratch {
     }
 }
 
-/// A blocked picture to read: pixels are neighbours, one vector each.
+/// A blocked picture to read: pixels are neighbours, one vector of words each. A word is an f32 or two bf16.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture<'a> {
     pub values: &'a [f32],
+    pub precision: Precision,
     /// Where the window of the first output begins, in the first block.
     pub start: usize,
     /// From there on: what is beyond counts as zeros.
     pub height: usize,
     pub width: usize,
-    /// Floats from row to row.
+    /// Words from row to row.
     pub row_stride: usize,
-    /// Floats from block to block.
+    /// Words from block to block.
     pub block_stride: usize,
 }
 
-/// A blocked picture to write.
+/// A blocked picture to write, of words of f32 or of two bf16.
 #[derive(Debug)]
 pub struct Canvas<'a> {
     pub values: SharedMut<'a>,
+    pub precision: Precision,
     /// Where the first output goes, in the first block.
     pub start: usize,
     /// Rows and columns of outputs.
     pub height: usize,
     pub width: usize,
-    /// Floats from row to row.
+    /// Words from row to row.
     pub row_stride: usize,
-    /// Floats from block to block.
+    /// Words from block to block.
     pub block_stride: usize,
-    /// Added before the activation, from the same place as the result goes to in `values`.
+    /// Added before the activation, from the same place as the result goes to in `values`, and as precise.
     pub residual: Option<&'a [f32]>,
 }
 
@@ -195,12 +199,18 @@ impl<'a> Job<'a> {
         let lanes = filters.isa.lanes();
         let (read, written) = (filters.input_blocks(), filters.output_blocks());
         let inside = |last: Option<usize>, len: usize| last.is_some_and(|last| last < len);
+        assert!(
+            ![input.precision, output.precision].contains(&Precision::Int8),
+            "tiles of bytes"
+        );
+        let [read_words, written_words] = [(read, input.precision), (written, output.precision)]
+            .map(|(blocks, precision)| blocks.div_ceil(precision.columns_per_word()));
         let last = last_index(
             input.start,
             &[
                 (input.height, input.row_stride),
                 (input.width, lanes),
-                (read, input.block_stride),
+                (read_words, input.block_stride),
                 (lanes, 1),
             ],
         );
@@ -213,7 +223,7 @@ impl<'a> Job<'a> {
             &[
                 (output.height, output.row_stride),
                 (output.width, lanes),
-                (written, output.block_stride),
+                (written_words, output.block_stride),
                 (lanes, 1),
             ],
         );
@@ -273,6 +283,7 @@ impl<'a> Job<'a> {
             shape: self.shape,
             blocks,
             input: input.values[input.start..].as_ptr(),
+            is_bf16: input.precision == Precision::Bf16,
             height: input.height,
             width: input.width,
             row_stride: input.row_stride,
@@ -348,6 +359,7 @@ impl<'a> Job<'a> {
                 .map_or(std::ptr::null(), |r| r[output.start..].as_ptr()),
             // Inside: the last element that is written comes after it.
             output: values.as_mut_ptr().wrapping_add(output.start),
+            is_bf16: output.precision == Precision::Bf16,
             height: output.height,
             width: output.width,
             row_stride: output.row_stride,
@@ -386,173 +398,5 @@ impl Shape {
     /// Floats from place to place: an odd number of vectors, for the same reason.
     fn place_stride(self, lanes: usize, blocks: usize) -> usize {
         blocks * self.pitch + if blocks.is_multiple_of(2) { lanes } else { 0 }
-    }
-}
-
-/// What [`Job::new`] has checked.
-///
-/// Contract: `input` plus the strides is valid for each of `height` by `width` pixels of each of the blocks; `output` has for each
-/// place, `place_stride` apart, and each block a vector for each tile.
-pub(super) struct Spread {
-    shape: Shape,
-    blocks: Range<usize>,
-    input: *const f32,
-    height: usize,
-    width: usize,
-    row_stride: usize,
-    block_stride: usize,
-    output: *mut f32,
-    place_stride: usize,
-}
-
-/// What [`Job::new`] has checked.
-///
-/// Contract: `sums` has for each place, `place_stride` apart, and each block a vector for each tile; `bias` has a vector for each
-/// block; `output` plus the strides, and `residual` unless it is null, are valid for each of `height` by `width` pixels of each
-/// block. `output` overlaps no input.
-pub(super) struct Gather {
-    shape: Shape,
-    blocks: Range<usize>,
-    sums: *const f32,
-    place_stride: usize,
-    bias: *const f32,
-    activation: Activation,
-    residual: *const f32,
-    output: *mut f32,
-    height: usize,
-    width: usize,
-    row_stride: usize,
-    block_stride: usize,
-}
-
-/// `B^T d`.
-#[inline(always)]
-fn spread<V: Lanes>(d: [V; REACH]) -> [V; REACH] {
-    let (two, four, five) = (d[0].filled(2.0), d[0].filled(4.0), d[0].filled(5.0));
-    let pair = d[4].sub(d[2]);
-    let odd = d[3].sub(d[1]);
-    let twice = two.mul(odd);
-    [
-        // 4 d0 - 5 d2 + d4
-        four.mul_add(d[0], d[4].sub(five.mul(d[2]))),
-        // d4 + d3 - 4 (d2 + d1)
-        d[4].add(d[3]).sub(four.mul(d[2].add(d[1]))),
-        // d4 - d3 - 4 (d2 - d1)
-        d[4].sub(d[3]).sub(four.mul(d[2].sub(d[1]))),
-        // d4 - d2 + 2 (d3 - d1)
-        pair.add(twice),
-        pair.sub(twice),
-        // 4 d1 - 5 d3 + d5
-        four.mul_add(d[1], d[5].sub(five.mul(d[3]))),
-    ]
-}
-
-/// `A^T m`.
-#[inline(always)]
-fn gather<V: Lanes>(m: [V; REACH]) -> [V; TILE] {
-    let (two, four, eight) = (m[0].filled(2.0), m[0].filled(4.0), m[0].filled(8.0));
-    let (near, near_odd) = (m[1].add(m[2]), m[1].sub(m[2]));
-    let (far, far_odd) = (m[3].add(m[4]), m[3].sub(m[4]));
-    [
-        m[0].add(near).add(far),
-        two.mul_add(far_odd, near_odd),
-        four.mul_add(far, near),
-        eight.mul_add(far_odd, near_odd).add(m[5]),
-    ]
-}
-
-/// # Safety
-/// The contract of [`Spread`]; the processor has the set of `V`.
-#[expect(
-    clippy::needless_range_loop,
-    reason = "an index loop with constant bounds over an array of arrays, across them"
-)]
-#[inline(always)]
-pub(super) unsafe fn spread_all<V: Lanes>(job: &Spread) {
-    let zero = 0.0f32;
-    // SAFETY: one float.
-    let zero = unsafe { V::splat(&raw const zero) };
-    for y in 0..job.shape.down {
-        let rows = (job.height - (y * TILE).min(job.height)).min(REACH);
-        for block in job.blocks.clone() {
-            let line = job
-                .input
-                .wrapping_add(y * TILE * job.row_stride + block * job.block_stride);
-            for x in 0..job.shape.across {
-                let columns = (job.width - (x * TILE).min(job.width)).min(REACH);
-                let from = line.wrapping_add(x * TILE * V::N);
-                let mut half = [[zero; REACH]; REACH];
-                unrolled!(for column in 0..REACH {
-                    let mut d = [zero; REACH];
-                    if column < columns {
-                        unrolled!(for row in 0..REACH {
-                            if row < rows {
-                                let at = row * job.row_stride + column * V::N;
-                                // SAFETY: a pixel of the picture, by the two comparisons.
-                                d[row] = unsafe { V::load(from.wrapping_add(at)) };
-                            }
-                        });
-                    }
-                    half[column] = spread(d);
-                });
-                let tile = y * job.shape.across + x;
-                let to = job
-                    .output
-                    .wrapping_add(block * job.shape.pitch + tile * V::N);
-                for row in 0..REACH {
-                    let values = spread(std::array::from_fn(|column| half[column][row]));
-                    for (column, value) in values.into_iter().enumerate() {
-                        let at = (row * REACH + column) * job.place_stride;
-                        // SAFETY: this tile's vector of this place and block.
-                        unsafe { value.store(to.wrapping_add(at)) };
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// # Safety
-/// The contract of [`Gather`]; the processor has the set of `V`.
-#[inline(always)]
-pub(super) unsafe fn gather_all<V: Lanes>(job: &Gather) {
-    for y in 0..job.shape.down {
-        let rows = (job.height - y * TILE).min(TILE);
-        for block in job.blocks.clone() {
-            // SAFETY: a vector for each block.
-            let bias = unsafe { V::load(job.bias.wrapping_add(block * V::N)) };
-            for x in 0..job.shape.across {
-                let columns = (job.width - x * TILE).min(TILE);
-                let tile = y * job.shape.across + x;
-                let from = job.sums.wrapping_add(block * job.shape.pitch + tile * V::N);
-                let mut half = [[bias; REACH]; TILE];
-                unrolled!(for column in 0..REACH {
-                    let m = std::array::from_fn(|row| {
-                        let at = (row * REACH + column) * job.place_stride;
-                        // SAFETY: this tile's vector of this place and block.
-                        unsafe { V::load(from.wrapping_add(at)) }
-                    });
-                    let column_of = gather(m);
-                    for row in 0..TILE {
-                        half[row][column] = column_of[row];
-                    }
-                });
-                let corner = y * TILE * job.row_stride + block * job.block_stride + x * TILE * V::N;
-                for (row, half) in half.into_iter().enumerate().take(rows) {
-                    let values = gather(half);
-                    for (column, value) in values.into_iter().enumerate().take(columns) {
-                        let at = corner + row * job.row_stride + column * V::N;
-                        let mut sum = value.add(bias);
-                        if !job.residual.is_null() {
-                            // SAFETY: a pixel of the picture: row and column are less than what is left of it.
-                            sum = sum.add(unsafe { V::load(job.residual.wrapping_add(at)) });
-                        }
-                        let sum = job.activation.apply(sum);
-                        // SAFETY: as above.
-                        unsafe { sum.store(job.output.wrapping_add(at)) };
-                    }
-                }
-            }
-        }
     }
 }
