@@ -66,7 +66,9 @@ fn check(model: Model, isas: impl Iterator<Item = Isa>, until: Until) {
         plan.run(input, &lengths, &mut found);
         let cosine = cosine(&found, &expected);
         eprintln!("{case}, bf16: a cosine of {cosine:.6}");
-        assert!(cosine > 0.9999, "{case}, bf16: a cosine of {cosine}");
+        // Of convolutions each layer's output is rounded, of transformers what is added to is not.
+        let promised = if model.rows() == 1 { 0.999 } else { 0.9999 };
+        assert!(cosine > promised, "{case}, bf16: a cosine of {cosine}");
     }
 }
 
