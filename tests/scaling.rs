@@ -21,6 +21,7 @@ use reflexarc::policy::still::Still;
 use reflexarc::policy::{Aligned, Explainer, Policy, PolicyStatus};
 use reflexarc::rt::plan::{Layout, Machine, Plan, ThreadsConfig};
 use reflexarc::rt::stop::Stop;
+use reflexarc::rt::thread::Class;
 use reflexarc::rt::wait::Bell;
 use reflexarc::stage::{self, Item};
 use reflexarc::telemetry::collect::Collector;
@@ -33,6 +34,14 @@ use reflexarc::units::{Hertz, MonoTime, Nanos};
 
 /// A plan for four cores, of which the way has 2 and 3, with partners on these.
 fn partnered(layout: Layout, partners: &[usize]) -> reflexarc::error::Result<Plan> {
+    partnered_with(layout, partners, 0)
+}
+
+fn partnered_with(
+    layout: Layout,
+    partners: &[usize],
+    sensors: usize,
+) -> reflexarc::error::Result<Plan> {
     let machine = Machine {
         cores: vec![0, 1, 2, 3],
         isolated: Vec::new(),
@@ -42,7 +51,7 @@ fn partnered(layout: Layout, partners: &[usize]) -> reflexarc::error::Result<Pla
         ..ThreadsConfig::default()
     };
     let plan = Plan::new(&threads, true, &machine, Nanos::ZERO, None);
-    plan.with_partners(&threads, &machine, partners, 0)
+    plan.with_partners(&threads, &machine, partners, sensors)
 }
 
 #[test]
@@ -50,12 +59,29 @@ fn a_partner_is_refused_on_a_core_that_is_not_there_or_another_threads() {
     for (layout, core, word) in [
         (Layout::Together, 4, "[0, 1, 2, 3]"),
         (Layout::Together, 3, "`capture`"),
-        (Layout::Together, 2, "`action`"),
         (Layout::CaptureApart, 3, "`features`"),
         (Layout::Apart, 3, "`features`"),
     ] {
         let said = partnered(layout, &[core]).unwrap_err().to_string();
         assert!(said.contains(word), "{layout:?}, core {core}: {said}");
+    }
+}
+
+#[test]
+fn a_partner_on_the_core_of_the_action_clock_comes_after_it_and_after_sensors() {
+    for sensors in [0, 1] {
+        let plan = partnered_with(Layout::Together, &[2], sensors).unwrap();
+        let fifo = |class| match class {
+            Class::Fifo(priority) => priority,
+            Class::Normal => 0,
+        };
+        let partner = fifo(plan.partners[0].class);
+        assert!(partner > 0 && partner < fifo(plan.action.class));
+        assert_eq!(plan.action.cores, plan.partners[0].cores);
+        if sensors > 0 {
+            assert_eq!(plan.sensor.cores, plan.partners[0].cores);
+            assert!(partner < fifo(plan.sensor.class));
+        }
     }
 }
 

@@ -42,8 +42,12 @@ fn pass(isa: Isa, precision: Precision) -> Option<usize> {
         ("avx512", Precision::F32) => Some(unsafe { x86::avx512() }),
         // SAFETY: as above, and with AVX512-BF16.
         ("avx512", Precision::Bf16) if isa.has_pairs() => Some(unsafe { x86::avx512_bf16() }),
+        // SAFETY: as above, and what takes bytes has AVX512-VNNI.
+        ("avx512", Precision::Int8) if isa.takes_bytes() => Some(unsafe { x86::avx512_vnni() }),
         // SAFETY: as above, with AVX2 and FMA.
         ("avx2", Precision::F32) => Some(unsafe { x86::avx2() }),
+        // SAFETY: as above.
+        ("avx2", Precision::Int8) => Some(unsafe { x86::avx2_bytes() }),
         _ => None,
     }
 }
@@ -54,8 +58,38 @@ fn pass(isa: Isa, precision: Precision) -> Option<usize> {
     match (isa.name(), precision) {
         // SAFETY: all aarch64 processors that Rust knows have NEON.
         ("neon", Precision::F32) => Some(unsafe { neon() }),
+        // SAFETY: what takes bytes has dot products.
+        ("neon", Precision::Int8) if isa.takes_bytes() => Some(unsafe { neon_bytes() }),
         _ => None,
     }
+}
+
+/// Each adds the products of sixteen pairs of bytes to four sums.
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon,dotprod")]
+fn neon_bytes() -> usize {
+    use std::arch::aarch64::{vaddvq_s32, vdupq_n_s8, vdupq_n_s32};
+    use std::arch::asm;
+    let bytes = black_box(vdupq_n_s8(3));
+    let mut chains = [vdupq_n_s32(1); 20];
+    for _ in 0..ROUNDS {
+        for chain in &mut chains {
+            // SAFETY: it reads and writes registers alone, and the processor has it.
+            unsafe {
+                asm!(
+                    ".arch_extension dotprod",
+                    "sdot {chain:v}.4s, {bytes:v}.16b, {bytes:v}.16b",
+                    chain = inout(vreg) *chain,
+                    bytes = in(vreg) bytes,
+                    options(pure, nomem, nostack, preserves_flags),
+                );
+            }
+        }
+    }
+    for chain in chains {
+        black_box(vaddvq_s32(chain));
+    }
+    ROUNDS * chains.len() * 16
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -85,8 +119,11 @@ fn pass(_isa: Isa, _precision: Precision) -> Option<usize> {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m512bh, _mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_cvtne2ps_pbh,
-        _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_reduce_add_ps, _mm512_set1_ps,
+        __m512bh, _mm256_add_epi32, _mm256_cvtsi256_si32, _mm256_cvtss_f32, _mm256_fmadd_ps,
+        _mm256_madd_epi16, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
+        _mm512_cvtne2ps_pbh, _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
+        _mm512_reduce_add_epi32, _mm512_reduce_add_ps, _mm512_set1_epi8, _mm512_set1_epi32,
+        _mm512_set1_ps,
     };
     use std::hint::black_box;
 
@@ -123,6 +160,41 @@ mod x86 {
             black_box(_mm512_reduce_add_ps(chain));
         }
         ROUNDS * chains.len() * 32
+    }
+
+    /// Each adds the products of four pairs of bytes to a sum.
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub fn avx512_vnni() -> usize {
+        let bytes = black_box(_mm512_set1_epi8(3));
+        let mut chains = [_mm512_set1_epi32(1); 20];
+        for _ in 0..ROUNDS {
+            for chain in &mut chains {
+                *chain = _mm512_dpbusd_epi32(*chain, bytes, bytes);
+            }
+        }
+        for chain in chains {
+            black_box(_mm512_reduce_add_epi32(chain));
+        }
+        ROUNDS * chains.len() * 64
+    }
+
+    /// Bytes widened to 16 bits, as the kernel has them: each multiplies two pairs and adds them, and the sum is another
+    /// instruction.
+    #[target_feature(enable = "avx2")]
+    pub fn avx2_bytes() -> usize {
+        let values = black_box(_mm256_set1_epi16(3));
+        let mut chains = [_mm256_set1_epi32(1); 12];
+        for _ in 0..ROUNDS {
+            for chain in &mut chains {
+                // Of the sum, so that it is not multiplied once and for all.
+                let products = _mm256_madd_epi16(*chain, values);
+                *chain = _mm256_add_epi32(*chain, products);
+            }
+        }
+        for chain in chains {
+            black_box(_mm256_cvtsi256_si32(chain));
+        }
+        ROUNDS * chains.len() * 16
     }
 
     /// 12 chains, because there are 16 registers.
@@ -207,6 +279,9 @@ mod tests {
         for isa in Isa::available() {
             let f32 = multiply_adds(isa, Precision::F32);
             assert_eq!(f32.is_none(), isa.name() == "portable", "{isa:?}");
+            let int8 = multiply_adds(isa, Precision::Int8);
+            let has_loop = isa.takes_bytes() && isa.name() != "portable";
+            assert_eq!(int8.is_some(), has_loop, "{isa:?}");
             let bf16 = multiply_adds(isa, Precision::Bf16);
             assert_eq!(bf16.is_some(), isa.has_pairs(), "{isa:?}");
         }

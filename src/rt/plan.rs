@@ -336,10 +336,11 @@ impl Plan {
     }
 
     /// The same with partners of the encoder on these cores. Their class is that of the threads that they help: whoever waits
-    /// for a partner waits for nothing that comes after it.
+    /// for a partner waits for nothing that comes after it. On the core of the action clock, or of sensors, they come right
+    /// after those, which work for microseconds.
     ///
     /// # Errors
-    /// `Config` if the machine lacks a core, or another thread of the way has it.
+    /// `Config` if the machine lacks a core, or another thread of the way has it that works for longer.
     pub fn with_partners(
         mut self,
         config: &ThreadsConfig,
@@ -359,7 +360,7 @@ impl Plan {
                     "name some of those, or leave the key out",
                 );
             }
-            let mut others = self.threads_of_the_way(sensors);
+            let mut others = self.long_threads();
             if let Some(other) = others.find(|spec| spec.cores.contains(&core)) {
                 return refused(
                     core,
@@ -367,21 +368,26 @@ impl Plan {
                         "the thread `{}` runs on it, and one would keep the other waiting",
                         other.name
                     ),
-                    "name a core that no other thread of the way has, or give that thread another (threads.cores, threads.*.core)",
+                    "name a core where at most the action clock or sensors run, or give that thread another (threads.cores, threads.*.core)",
                 );
             }
         }
-        let class = self.encoding().class;
-        self.partners = (0..)
-            .zip(cores)
-            .map(|(index, core): (usize, &usize)| ThreadSpec {
-                name: format!("partner-{index}"),
-                class,
-                cores: vec![*core],
-                // A call comes with the next frame, so a spin before that would be for nothing.
-                wait: Waits::SLEEP,
+        let class = |core: usize| {
+            let brief = self.brief_threads(sensors);
+            let on_it = brief.filter(|spec| spec.cores.contains(&core));
+            on_it.fold(self.encoding().class, |class, spec| {
+                class.at_most_below(spec.class)
             })
-            .collect();
+        };
+        let partners = (0..).zip(cores);
+        let partners = partners.map(|(index, &core): (usize, &usize)| ThreadSpec {
+            name: format!("partner-{index}"),
+            class: class(core),
+            cores: vec![core],
+            // A call comes with the next frame, so a spin before that would be for nothing.
+            wait: Waits::SLEEP,
+        });
+        self.partners = partners.collect();
         let free = |core: &usize| !cores.contains(core);
         let rest: Vec<usize> = self.housekeeping.iter().copied().filter(free).collect();
         if !cores.is_empty() && config.housekeeping.is_none() && !rest.is_empty() {
@@ -404,19 +410,23 @@ impl Plan {
         }
     }
 
-    /// Those that run, with so many sensors; not the partners.
-    fn threads_of_the_way(&self, sensors: usize) -> impl Iterator<Item = &ThreadSpec> {
+    /// The threads of the way that work for microseconds whenever they run, with so many sensors.
+    fn brief_threads(&self, sensors: usize) -> impl Iterator<Item = &ThreadSpec> {
+        let sensor = (sensors > 0).then_some(&self.sensor);
+        [&self.action].into_iter().chain(sensor)
+    }
+
+    /// The other threads of the way, without partners.
+    fn long_threads(&self) -> impl Iterator<Item = &ThreadSpec> {
         let features = match self.layout {
             Layout::Together | Layout::Auto => None,
             _ => self.workers.is_empty().then_some(&self.features),
         };
         let fusion = (self.layout == Layout::Apart).then_some(&self.fusion);
-        let sensor = (sensors > 0).then_some(&self.sensor);
-        [&self.capture, &self.action]
+        [&self.capture]
             .into_iter()
             .chain(features)
             .chain(fusion)
-            .chain(sensor)
             .chain(&self.workers)
             .chain(&self.cameras)
     }

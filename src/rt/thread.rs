@@ -23,6 +23,18 @@ pub enum Class {
     Fifo(u8),
 }
 
+impl Class {
+    /// This one, or if that would not let the other go first, the next below the other.
+    pub fn at_most_below(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Fifo(mine), Self::Fifo(other)) => {
+                Self::Fifo(mine.min(other.saturating_sub(1)).max(1))
+            }
+            (class, _) => class,
+        }
+    }
+}
+
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -87,7 +87,7 @@ pub struct EncoderConfig {
     /// a second; each frame takes as long as with one.
     pub workers: Workers,
     /// Cores whose threads help with each frame: the work of every layer is cut, and a frame takes less time. Default none.
-    /// No other thread of the way may have them. Several workers have equally many each, the first worker's first.
+    /// At most the action clock and sensors may have them too, which go first. Several workers have equally many each, the first worker's first.
     #[serde(deserialize_with = "partners")]
     pub partners: Vec<usize>,
 }
