@@ -155,6 +155,79 @@ fn a_second_signal_at_any_time_leaves_a_whole_report_or_none() {
     assert!(none > 0, "no second signal came in time");
 }
 
+/// The names of a process's threads, each as often as there is one.
+fn threads(pid: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let names = tasks.into_iter().flatten().flatten();
+    let names = names.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+    let mut names: Vec<String> = names.map(|name| name.trim().to_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn no_thread_runs_but_those_that_are_configured() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("partner.toml");
+    let cores = std::thread::available_parallelism().unwrap().get();
+    // The second core of two is the frames', the first the action clock's.
+    let (partners, mut expected) = match cores {
+        1 => ("[]", vec![]),
+        _ => ("[0]", vec!["partner-0"]),
+    };
+    expected.extend([
+        "action",
+        "capture",
+        "language",
+        "reflexarc",
+        "sensor-0",
+        "world",
+    ]);
+    expected.sort_unstable();
+    let text_config = format!("threads.layout = \"together\"\nencoder.partners = {partners}\n");
+    std::fs::write(&config, text_config).unwrap();
+    let mut child = start(
+        dir.path(),
+        &[
+            "--source",
+            "scene",
+            "--instruct",
+            "look at the cat",
+            "--duration",
+            "4s",
+            "--config",
+            config.to_str().unwrap(),
+        ],
+    );
+    let (mut looks, mut whole) = (0, 0);
+    // BOUND: the run ends by itself.
+    while child.try_wait().unwrap().is_none() {
+        let found = threads(child.id());
+        // From the first thread of the way on: what came before was for the start.
+        if found.iter().any(|name| name == "capture") {
+            looks += 1;
+            whole += u32::from(found == expected);
+            let mut rest = expected.clone();
+            for name in &found {
+                let place = rest.iter().position(|known| known == name);
+                assert!(place.is_some(), "`{name}` is one too many: {found:?}");
+                rest.remove(place.unwrap());
+            }
+        }
+        pause(Duration::from_millis(5));
+    }
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        matches!(output.status.code(), Some(0 | 1)),
+        "{}",
+        text(&output)
+    );
+    assert!(
+        whole > 100,
+        "all of {expected:?} in {whole} looks of {looks}"
+    );
+}
+
 fn sum(reasons: &Value) -> u64 {
     let reasons = reasons.as_object().expect("counts by reason").values();
     reasons.map(|count| count.as_u64().unwrap()).sum()
