@@ -29,6 +29,12 @@ const fn loaded<const UNIT_BYTES: usize>() -> usize {
     32
 }
 
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn prefetch(from: *const u8) {
+    _mm_prefetch::<_MM_HINT_T1>(from.cast());
+}
+
 /// # Safety
 /// `from` is valid for reading 32 bytes.
 #[inline]

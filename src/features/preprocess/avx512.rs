@@ -31,6 +31,12 @@ const fn loaded<const UNIT_BYTES: usize>() -> usize {
     STRIP_UNITS * UNIT_BYTES
 }
 
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn prefetch(from: *const u8) {
+    _mm_prefetch::<_MM_HINT_T1>(from.cast());
+}
+
 /// # Safety
 /// `from` is valid for reading the bytes of a strip.
 #[inline]

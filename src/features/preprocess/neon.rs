@@ -33,6 +33,20 @@ const fn loaded<const UNIT_BYTES: usize>() -> usize {
     (REGISTERS - 1) * 4 * UNIT_BYTES + 16
 }
 
+#[inline]
+#[target_feature(enable = "neon")]
+fn prefetch(from: *const u8) {
+    // The intrinsic is not stable (rustc 1.95).
+    // SAFETY: a hint, which touches no register and never faults.
+    unsafe {
+        std::arch::asm!(
+            "prfm pldl2keep, [{from}]",
+            from = in(reg) from,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+}
+
 /// # Safety
 /// `from` is valid for reading [`loaded`] bytes.
 #[inline]
