@@ -193,6 +193,17 @@ pub fn check(isa: Isa, precision: Precision) -> Result<()> {
             "leave the precision out, or set it to \"f32\"",
         ));
     }
+    if precision == Precision::F16 && !isa.has_halves() {
+        return Err(Fault::new(
+            Kind::Unsupported,
+            "the precision \"f16\" is not possible on this processor",
+            format!(
+                "its {} has no instructions that multiply f16 (ARMv8.2 with fp16 has them, as Cortex-A76 and A78AE)",
+                isa.name()
+            ),
+            "leave the precision out, or set it to \"f32\"",
+        ));
+    }
     if precision == Precision::Bf16 && !isa.has_pairs() {
         return Err(Fault::new(
             Kind::Unsupported,

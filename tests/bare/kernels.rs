@@ -10,6 +10,9 @@
 #[path = "../encoder/bytes.rs"]
 mod bytes;
 
+#[path = "../encoder/halves.rs"]
+mod halves;
+
 #[path = "../encoder/kernels.rs"]
 mod kernels;
 

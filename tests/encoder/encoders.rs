@@ -290,5 +290,15 @@ fn a_precision_that_the_processor_has_no_instructions_for_is_refused() {
         }
     }
     let portable = Isa::named("portable").unwrap();
-    assert!(engine::check(portable, Precision::Bf16).is_err());
+    for precision in [Precision::Bf16, Precision::F16] {
+        assert!(engine::check(portable, precision).is_err());
+    }
+    // No set of x86-64 multiplies f16 here.
+    if cfg!(target_arch = "x86_64") {
+        for isa in Isa::available() {
+            let fault = engine::check(isa, Precision::F16).unwrap_err();
+            assert_eq!(fault.kind, Kind::Unsupported);
+            assert!(fault.to_string().contains("f16"), "{fault}");
+        }
+    }
 }

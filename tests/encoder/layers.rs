@@ -207,7 +207,7 @@ fn check_product(isa: Isa, seed: u64) {
                     let found = number(&output, &output.values, row, column);
                     (f64::from(found), expected.abs() / 256.0)
                 }
-                Precision::Int8 => unreachable!("see the tests of bytes"),
+                Precision::F16 | Precision::Int8 => unreachable!("these have tests of their own"),
             };
             assert!(
                 (found - expected).abs() <= tolerance + 2e-6 * (inputs as f64 + 10.0),
@@ -360,7 +360,7 @@ fn check_attention(isa: Isa, precision: Precision, seed: u64) {
     let (q_values, kv_values) = match precision {
         Precision::F32 => (q.values.clone(), kv.values.clone()),
         Precision::Bf16 => (q.round(), kv.round()),
-        Precision::Int8 => unreachable!("there is no attention in int8"),
+        Precision::F16 | Precision::Int8 => unreachable!("there is no attention in these"),
     };
     let queries_part = Part {
         values: &q_values,
@@ -419,7 +419,9 @@ fn check_attention(isa: Isa, precision: Precision, seed: u64) {
                         let found = number(&output, &output.values, query, to);
                         (f64::from(found), 1.0 / 256.0)
                     }
-                    Precision::Int8 => unreachable!("there is no attention in int8"),
+                    Precision::F16 | Precision::Int8 => {
+                        unreachable!("there is no attention in these")
+                    }
                 };
                 assert!(
                     (found - expected).abs() < tolerance,

@@ -20,6 +20,8 @@ mod damage;
 
 mod encoders;
 
+mod halves;
+
 mod kernels;
 
 mod layers;

@@ -64,8 +64,18 @@ fn compare(net: &Network, limits: Limits, input: Input<'_>, lengths: &[usize]) -
     let rows: usize = lengths.iter().map(|&len| output.rows.of(len)).sum();
     let mut helped = 0;
     for isa in sets() {
-        let precisions = [Precision::F32, Precision::Bf16, Precision::Int8];
-        let takes = |p: &Precision| *p != Precision::Int8 || isa.takes_bytes();
+        let precisions = [
+            Precision::F32,
+            Precision::Bf16,
+            Precision::F16,
+            Precision::Int8,
+        ];
+        let takes = |p: &Precision| match p {
+            Precision::F32 | Precision::Bf16 => true,
+            // The portable set computes each product in turn.
+            Precision::F16 => isa.has_halves(),
+            Precision::Int8 => isa.takes_bytes(),
+        };
         for precision in precisions.into_iter().filter(takes) {
             let plan = Plan::new(net, isa, precision, limits);
             for partners in 1..=3 {

@@ -40,7 +40,12 @@ use measure::{Job, Measured};
 use subject::{Given, Subject, Weights};
 
 /// All precisions, the most exact first.
-const PRECISIONS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::Int8];
+const PRECISIONS: [Precision; 4] = [
+    Precision::F32,
+    Precision::F16,
+    Precision::Bf16,
+    Precision::Int8,
+];
 
 /// As in the configuration.
 ///

@@ -49,7 +49,7 @@ pub struct Attention {
 impl Attention {
     /// Whether heads of so many columns each begin at a block. There is no attention in int8.
     pub fn takes(isa: Isa, precision: Precision, head_len: usize) -> bool {
-        precision != Precision::Int8
+        matches!(precision, Precision::F32 | Precision::Bf16)
             && head_len.is_multiple_of(isa.lanes() * precision.columns_per_word())
     }
 
@@ -71,7 +71,7 @@ impl Attention {
         let scores = STRIP_ROWS * isa.blocks(keys_max) * isa.lanes();
         let (rounded, unrounded) = match precision {
             Precision::F32 => (0, 0),
-            Precision::Int8 => unreachable!("it takes no such heads"),
+            Precision::F16 | Precision::Int8 => unreachable!("it takes no such heads"),
             Precision::Bf16 => (scores, STRIP_ROWS * head_len),
         };
         Self {
@@ -200,7 +200,7 @@ impl Attention {
             let rows = steps.chunks_exact_mut(width);
             let rows = rows.map(|row| &mut row[(output - panel.first_block) * lanes..][..lanes]);
             match self.precision {
-                Precision::F32 | Precision::Int8 => {
+                Precision::F32 | Precision::F16 | Precision::Int8 => {
                     for (row, value) in rows.zip(values.chunks_exact(lanes)) {
                         row.copy_from_slice(value);
                     }
@@ -247,7 +247,7 @@ impl Attention {
         let (values, panels) = (&self.values, &self.values.panels);
         let (none, runs) = (Activation::None, Runs::one(rows));
         match self.precision {
-            Precision::F32 | Precision::Int8 => {
+            Precision::F32 | Precision::F16 | Precision::Int8 => {
                 softmax::run(isa, scores, &mut self.scores, &mut self.factors, None);
                 let weights = from(&self.scores, 0, near);
                 // SAFETY: of these two the first is gone when the second is used; and the caller has the other.

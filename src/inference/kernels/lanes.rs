@@ -117,7 +117,16 @@ pub(super) trait Product: Copy {
     /// `total` plus the product of `self` and `weights`, lane by lane.
     fn add_to(self, weights: Self, total: Self::Total) -> Self::Total;
 
-    /// What a total of a pixel and block of a tile's becomes.
+    /// After so many words at most, and what one segment has more, totals are [settled](Self::settle).
+    const UNSETTLED_MAX: usize = usize::MAX;
+
+    /// Adds what a total has gathered in few bits to what it has in many.
+    #[inline(always)]
+    fn settle(total: Self::Total) -> Self::Total {
+        total
+    }
+
+    /// What a total of a pixel and block of a tile's becomes. It is settled.
     ///
     /// # Safety
     /// As for [`begin`](Self::begin).
@@ -264,5 +273,75 @@ impl<Q: Quads> Product for Fours<Q> {
         let scale = of_output(tile.scales);
         let factor = scale.mul(scale.filled(tile.factors[pixel]));
         Q::sum(total).mul_add(factor, of_output(tile.bias))
+    }
+}
+
+/// A vector of words of two f16, and how those of an input and of weights are multiplied and summed: for a while in f16.
+pub(super) trait Halves: Copy {
+    type Sum: Lanes;
+    /// Sums of f16: of even and of odd columns for each lane.
+    type Part: Copy;
+
+    /// # Safety
+    /// `from` is valid for reading as many words as a sum has lanes (any alignment), and the processor has the set.
+    unsafe fn load_words(from: *const f32) -> Self;
+
+    /// # Safety
+    /// `from` is valid for reading one word, and the processor has the set.
+    unsafe fn splat_word(from: *const f32) -> Self;
+
+    /// # Safety
+    /// The processor has the set.
+    unsafe fn nothing() -> Self::Part;
+
+    /// `part` plus the products of `self` and `weights`, each rounded once.
+    fn add_to(self, weights: Self, part: Self::Part) -> Self::Part;
+
+    /// `sum` plus both sums of each lane, in f32; and nothing.
+    fn settle(sum: Self::Sum, part: Self::Part) -> (Self::Sum, Self::Part);
+}
+
+/// Words of two f16 as a product: a total is an f32 for each lane, and what has been summed since that was settled.
+#[derive(Clone, Copy)]
+pub(super) struct Twos<H>(H);
+
+impl<H: Halves> Product for Twos<H> {
+    type Sum = H::Sum;
+    type Total = (H::Sum, H::Part);
+
+    #[inline(always)]
+    unsafe fn load_words(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self(unsafe { H::load_words(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self {
+        // SAFETY: the caller's contract is the same.
+        Self(unsafe { H::splat_word(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn begin(tile: &Tile, block: usize) -> Self::Total {
+        // SAFETY: the caller's contract is the same.
+        unsafe { (<H::Sum as Product>::begin(tile, block), H::nothing()) }
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, (sum, part): Self::Total) -> Self::Total {
+        (sum, self.0.add_to(weights.0, part))
+    }
+
+    /// Rounding errors grow with the number of sums that are rounded, and settling takes as long as some four words.
+    const UNSETTLED_MAX: usize = 32;
+
+    #[inline(always)]
+    fn settle((sum, part): Self::Total) -> Self::Total {
+        H::settle(sum, part)
+    }
+
+    #[inline(always)]
+    unsafe fn end((sum, _): Self::Total, _: &Tile, _: usize, _: usize) -> H::Sum {
+        sum
     }
 }

@@ -25,6 +25,8 @@ pub mod attention;
 
 pub mod depthwise;
 
+pub mod halves;
+
 pub mod layer_norm;
 
 pub mod memory;
@@ -77,6 +79,8 @@ struct Table {
     pointwise: unsafe fn(&pointwise::Job),
     /// With words of two bf16 as input and weights.
     pointwise_bf16: unsafe fn(&pointwise::Job),
+    /// With words of two f16 as input and weights, if the set can multiply those.
+    halves: Option<unsafe fn(&pointwise::Job)>,
     /// With words of four bytes as input and weights, if the set can multiply those faster than f32.
     quads: Option<unsafe fn(&pointwise::Job)>,
     quantise: unsafe fn(&quantise::Job),
@@ -114,10 +118,15 @@ impl Isa {
             [avx512, avx2]
         };
         #[cfg(target_arch = "aarch64")]
-        let native = [Some(match is_aarch64_feature_detected!("dotprod") {
-            true => &neon::TABLE_QUADS,
-            false => &neon::TABLE,
-        })];
+        let native = {
+            let has_halves = is_aarch64_feature_detected!("fp16");
+            [Some(match is_aarch64_feature_detected!("dotprod") {
+                true if has_halves => &neon::TABLE_BOTH,
+                true => &neon::TABLE_QUADS,
+                false if has_halves => &neon::TABLE_HALVES,
+                false => &neon::TABLE,
+            })]
+        };
         #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let native: [Option<&'static Table>; 0] = [];
         native
@@ -151,12 +160,40 @@ impl Isa {
         #[cfg(target_arch = "x86_64")]
         let (with, without) = ([&avx512::TABLE_QUADS, &avx512_bf16::TABLE], &avx512::TABLE);
         #[cfg(target_arch = "aarch64")]
+        if std::ptr::eq(self.0, &neon::TABLE_BOTH) {
+            return Some(Self(&neon::TABLE_HALVES));
+        }
+        #[cfg(target_arch = "aarch64")]
         let (with, without) = ([&neon::TABLE_QUADS], &neon::TABLE);
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         if with.iter().any(|with| std::ptr::eq(self.0, *with)) {
             return Some(Self(without));
         }
         None
+    }
+
+    /// This set without its instructions for f16, if it has any: what an older processor runs.
+    pub fn without_halves(self) -> Option<Self> {
+        #[cfg(target_arch = "aarch64")]
+        for (with, without) in [
+            (&neon::TABLE_BOTH, &neon::TABLE_QUADS),
+            (&neon::TABLE_HALVES, &neon::TABLE),
+        ] {
+            if std::ptr::eq(self.0, with) {
+                return Some(Self(without));
+            }
+        }
+        None
+    }
+
+    /// Whether it can multiply f16 at all; the portable set can, to the same bits, but not fast.
+    pub fn takes_halves(self) -> bool {
+        self.0.halves.is_some()
+    }
+
+    /// Whether it has instructions for f16.
+    pub fn has_halves(self) -> bool {
+        self.without_halves().is_some()
     }
 
     /// Whether it can multiply bytes at all: AVX-512 without VNNI and NEON without dot products cannot.
@@ -313,6 +350,7 @@ macro_rules! instantiate {
             tile_pixels_max: &[$($most),*],
             pointwise: singles::run,
             pointwise_bf16: pairs::run,
+            halves: None,
             quads: None,
             byte_offset: 0,
             quantise,

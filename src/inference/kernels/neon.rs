@@ -1,17 +1,19 @@
 //! NEON: 8 lanes in two registers of 4, 32 registers. Every 64-bit ARM processor has it.
 
 use std::arch::aarch64::{
-    float32x4_t, int32x4_t, uint8x16_t, uint32x4_t, vaddq_f32, vaddq_s32, vaddq_u32, vaddvq_f32,
-    vandq_u32, vceqq_f32, vcombine_s16, vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32, vdup_n_u8,
-    vdupq_n_f32, vdupq_n_s32, vdupq_n_u32, veor_u8, vfmaq_f32, vld1_u16, vld1q_dup_f32,
-    vld1q_dup_u32, vld1q_f32, vld1q_s32, vld1q_u8, vmaxq_f32, vmaxvq_f32, vminq_f32, vmulq_f32,
-    vqmovn_s32, vqmovun_s16, vreinterpretq_f32_s32, vreinterpretq_f32_u32, vreinterpretq_u8_u32,
-    vreinterpretq_u32_f32, vrndnq_f32, vshll_n_u16, vshlq_n_s32, vshlq_n_u32, vshrn_n_u32,
-    vshrq_n_u32, vsriq_n_u32, vst1_u8, vst1_u16, vst1q_f32, vsubq_f32,
+    float16x8_t, float32x4_t, int32x4_t, uint8x16_t, uint32x4_t, vaddq_f32, vaddq_s32, vaddq_u32,
+    vaddvq_f32, vandq_u32, vceqq_f32, vcombine_s16, vcvt_f32_f16, vcvt_high_f32_f16,
+    vcvtnq_s32_f32, vcvtq_f32_s32, vdivq_f32, vdup_n_u8, vdupq_n_f32, vdupq_n_s32, vdupq_n_u16,
+    vdupq_n_u32, veor_u8, vfmaq_f32, vget_low_f16, vld1_u16, vld1q_dup_f32, vld1q_dup_u32,
+    vld1q_f32, vld1q_s32, vld1q_u8, vld1q_u16, vmaxq_f32, vmaxvq_f32, vminq_f32, vmulq_f32,
+    vpaddq_f32, vqmovn_s32, vqmovun_s16, vreinterpretq_f16_u16, vreinterpretq_f16_u32,
+    vreinterpretq_f32_s32, vreinterpretq_f32_u32, vreinterpretq_u8_u32, vreinterpretq_u32_f32,
+    vrndnq_f32, vshll_n_u16, vshlq_n_s32, vshlq_n_u32, vshrn_n_u32, vshrq_n_u32, vsriq_n_u32,
+    vst1_u8, vst1_u16, vst1q_f32, vsubq_f32,
 };
 use std::arch::asm;
 
-use super::lanes::{Lanes, Pairs, Quads};
+use super::lanes::{Halves, Lanes, Pairs, Quads};
 
 /// Two registers, because a tile of one would need twice as many loads of single values.
 #[derive(Clone, Copy)]
@@ -268,6 +270,85 @@ impl Quads for PairQuads {
     }
 }
 
+/// Two f16 a word. A value exists only on a processor with arithmetic of f16 (an extension of ARMv8.2).
+///
+/// There is an instruction that adds products of f16 to f32 (FMLAL), but none of Cortex-A76, A78 and A78AE has it, and it is
+/// no faster than to multiply f32.
+#[derive(Clone, Copy)]
+struct PairTwos(float16x8_t, float16x8_t);
+
+/// `sum` plus eight products, each rounded once. By hand, because the intrinsic is only for functions that are compiled for
+/// the extension, and these are compiled into those.
+///
+/// # Safety
+/// The processor has arithmetic of f16.
+#[inline(always)]
+unsafe fn fma_f16(mut sum: float16x8_t, a: float16x8_t, b: float16x8_t) -> float16x8_t {
+    // SAFETY: the caller says that the instruction is there; it touches these registers alone.
+    unsafe {
+        asm!(
+            ".arch_extension fp16",
+            "fmla {sum:v}.8h, {a:v}.8h, {b:v}.8h",
+            sum = inout(vreg) sum,
+            a = in(vreg) a,
+            b = in(vreg) b,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    sum
+}
+
+impl Halves for PairTwos {
+    type Sum = Pair;
+    type Part = (float16x8_t, float16x8_t);
+
+    #[inline(always)]
+    unsafe fn load_words(from: *const f32) -> Self {
+        let from: *const u16 = from.cast();
+        // SAFETY: the caller says that 8 words are readable.
+        let (low, high) = unsafe { (vld1q_u16(from), vld1q_u16(from.add(8))) };
+        // SAFETY: NEON is part of the baseline.
+        unsafe { Self(vreinterpretq_f16_u16(low), vreinterpretq_f16_u16(high)) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self {
+        // SAFETY: the caller says that a word is readable.
+        let word = unsafe { vreinterpretq_f16_u32(vld1q_dup_u32(from.cast())) };
+        Self(word, word)
+    }
+
+    #[inline(always)]
+    unsafe fn nothing() -> Self::Part {
+        // SAFETY: NEON is part of the baseline.
+        let nothing = unsafe { vreinterpretq_f16_u16(vdupq_n_u16(0)) };
+        (nothing, nothing)
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, part: Self::Part) -> Self::Part {
+        // SAFETY: the set is there because `self` is.
+        unsafe {
+            (
+                fma_f16(part.0, self.0, weights.0),
+                fma_f16(part.1, self.1, weights.1),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn settle(sum: Pair, part: Self::Part) -> (Pair, Self::Part) {
+        // SAFETY: NEON is part of the baseline.
+        let both = |part| unsafe {
+            let low = vcvt_f32_f16(vget_low_f16(part));
+            vpaddq_f32(low, vcvt_high_f32_f16(part))
+        };
+        // SAFETY: the set is there because a part is.
+        let nothing = unsafe { Self::nothing() };
+        (sum.add(Pair(both(part.0), both(part.1))), nothing)
+    }
+}
+
 type Widened = Pairs<Pair>;
 
 // 12 sums are 24 registers, and the weights of one step 2 or 4, and one pixel's value: at most 29 of 32 registers.
@@ -293,6 +374,32 @@ pub(super) static TABLE_QUADS: super::Table = super::Table {
     byte_offset: <PairQuads as Quads>::OFFSET,
     ..PLAIN
 };
+
+/// The set with arithmetic of f16, of which the same tiles are made.
+pub(super) static TABLE_HALVES: super::Table = super::Table {
+    halves: Some(twos::run),
+    ..TABLE
+};
+
+/// The set with both.
+pub(super) static TABLE_BOTH: super::Table = super::Table {
+    halves: Some(twos::run),
+    ..TABLE_QUADS
+};
+
+mod twos {
+    use super::super::lanes::Twos;
+
+    super::super::product! {
+        #[target_feature(enable = "neon,fp16")]
+        words: Twos<super::PairTwos>,
+        picture: BLOCK,
+        tiles: {
+            1 => 12: [1 2 3 4 5 6 7 8 9 10 11 12],
+            2 => 6: [1 2 3 4 5 6],
+        },
+    }
+}
 
 mod quads {
     use super::super::lanes::Fours;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Isa;
 use super::bf16;
+use super::halves;
 use super::memory::Aligned;
 use super::precision::Precision;
 use super::quantise::ZERO;
@@ -150,6 +151,7 @@ impl Packed {
         match precision {
             Precision::F32 => Self::new(isa, walk, weights, bias, pixels),
             Precision::Bf16 => Self::of_pairs(isa, walk, weights, bias, pixels),
+            Precision::F16 => Self::of_halves(isa, walk, weights, bias, pixels),
             Precision::Int8 => Self::of_bytes(isa, walk, weights, bias, Scale::OfRow, pixels),
         }
     }
@@ -160,11 +162,22 @@ impl Packed {
     /// # Panics
     /// If the lengths do not fit each other.
     pub fn of_pairs(isa: Isa, walk: Walk, weights: &[f32], bias: &[f32], pixels: usize) -> Self {
-        let pair = |pair: &[f32]| bf16::word([pair[0], pair.get(1).copied().unwrap_or(0.0)]);
-        let rows = weights.chunks_exact(weights.len() / bias.len());
-        let words: Vec<f32> = rows.flat_map(|row| row.chunks(2).map(pair)).collect();
+        let words = words_of_two(weights, bias.len(), bf16::word);
         Self {
             precision: Precision::Bf16,
+            ..Self::new(isa, walk, &words, bias, pixels)
+        }
+    }
+
+    /// As [`of_pairs`](Self::of_pairs), rounded to f16.
+    ///
+    /// # Panics
+    /// If the lengths do not fit each other, or the set [does not take f16](Isa::takes_halves).
+    pub fn of_halves(isa: Isa, walk: Walk, weights: &[f32], bias: &[f32], pixels: usize) -> Self {
+        assert!(isa.takes_halves(), "{isa:?} does not take f16");
+        let words = words_of_two(weights, bias.len(), halves::word);
+        Self {
+            precision: Precision::F16,
             ..Self::new(isa, walk, &words, bias, pixels)
         }
     }
@@ -291,6 +304,13 @@ impl Packed {
     }
 }
 
+/// Each output's weights by twos, a 0 behind the last of an odd number.
+fn words_of_two(weights: &[f32], outputs: usize, word: impl Fn([f32; 2]) -> f32) -> Vec<f32> {
+    let word = |pair: &[f32]| word([pair[0], pair.get(1).copied().unwrap_or(0.0)]);
+    let rows = weights.chunks_exact(weights.len() / outputs);
+    rows.flat_map(|row| row.chunks(2).map(&word)).collect()
+}
+
 /// The nearest whole number of `scale`s.
 #[expect(
     clippy::cast_possible_truncation,
@@ -357,8 +377,8 @@ impl DepthwiseFilters {
     pub fn new(isa: Isa, precision: Precision, size: usize, filters: &[f32], bias: &[f32]) -> Self {
         assert!(matches!(size, 3 | 5), "a depthwise filter is 3x3 or 5x5");
         assert!(
-            precision != Precision::Int8,
-            "a depthwise convolution reads no bytes"
+            matches!(precision, Precision::F32 | Precision::Bf16),
+            "a depthwise convolution reads f32 or bf16"
         );
         let (channels, lanes, taps) = (bias.len(), isa.lanes(), size * size);
         assert!(channels > 0, "a convolution has an output");

@@ -133,8 +133,8 @@ pub fn run(
         "a picture is not of bytes"
     );
     assert!(
-        output.precision != Precision::Int8,
-        "nothing goes out as bytes"
+        matches!(output.precision, Precision::F32 | Precision::Bf16),
+        "nothing goes out as f16 or bytes"
     );
     assert_eq!(
         input.scales.is_some(),
@@ -190,6 +190,10 @@ pub fn run(
         match weights.precision {
             Precision::F32 => (isa.0.pointwise)(&job),
             Precision::Bf16 => (isa.0.pointwise_bf16)(&job),
+            Precision::F16 => match isa.0.halves {
+                Some(halves) => halves(&job),
+                None => unreachable!("weights of f16 are packed for sets that take them"),
+            },
             Precision::Int8 => match isa.0.quads {
                 Some(quads) => quads(&job),
                 None => unreachable!("weights of bytes are packed for sets that take them"),

@@ -4,7 +4,8 @@
 //! separately: the processors without AVX2 have no fused instruction, and a call to emulate it would be 20 times
 //! slower.
 
-use super::lanes::{Lanes, Pairs, Quads};
+use super::halves;
+use super::lanes::{Halves, Lanes, Pairs, Quads};
 
 const N: usize = 8;
 
@@ -213,6 +214,51 @@ impl Quads for Bytes {
     }
 }
 
+/// Words of two f16.
+#[derive(Clone, Copy)]
+struct ArrayOfTwos([[f32; 2]; N]);
+
+impl Halves for ArrayOfTwos {
+    type Sum = Array;
+    /// Each an f16.
+    type Part = [[f32; 2]; N];
+
+    #[inline(always)]
+    unsafe fn load_words(from: *const f32) -> Self {
+        // SAFETY: the caller says that `from` is valid for N words.
+        Self(unsafe { from.cast::<[f32; N]>().read() }.map(halves::numbers))
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(from: *const f32) -> Self {
+        // SAFETY: the caller says that `from` is valid for a word.
+        Self([halves::numbers(unsafe { *from }); N])
+    }
+
+    #[inline(always)]
+    unsafe fn nothing() -> Self::Part {
+        [[0.0; 2]; N]
+    }
+
+    #[inline(always)]
+    fn add_to(self, weights: Self, part: Self::Part) -> Self::Part {
+        std::array::from_fn(|lane| {
+            std::array::from_fn(|half| {
+                let [x, w, sum] = [self.0, weights.0, part].map(|v| f64::from(v[lane][half]));
+                // The product is exact, and what f64 rounds of the sum is too little to change what is rounded to f16: a sum that
+                // needs more than its 53 bits is not near the middle between two f16.
+                halves::number(halves::round(x * w + sum))
+            })
+        })
+    }
+
+    #[inline(always)]
+    fn settle(sum: Array, part: Self::Part) -> (Array, Self::Part) {
+        let parts = Array(part.map(|[even, odd]| even + odd));
+        (sum.add(parts), [[0.0; 2]; N])
+    }
+}
+
 type Widened = Pairs<Array>;
 
 // NEON has 32 registers of 4 lanes: 8 sums of two registers, 4 for the weights, 2 for a pixel's value.
@@ -227,10 +273,24 @@ super::instantiate! {
 }
 
 pub(super) static TABLE: super::Table = super::Table {
+    halves: Some(twos::run),
     quads: Some(quads::run),
     byte_offset: <Bytes as Quads>::OFFSET,
     ..PLAIN
 };
+
+mod twos {
+    use super::super::lanes::Twos;
+
+    super::super::product! {
+        words: Twos<super::ArrayOfTwos>,
+        picture: BLOCK,
+        tiles: {
+            1 => 6: [1 2 3 4 5 6],
+            2 => 6: [1 2 3 4 5 6],
+        },
+    }
+}
 
 mod quads {
     use super::super::lanes::Fours;

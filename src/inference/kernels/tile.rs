@@ -262,6 +262,7 @@ pub(super) unsafe fn tile<
     let mut totals = [totals; PIXELS];
     // `wrapping_add` gives the same instructions as `add`, and no checks of its own in a test build.
     let mut weights = tile.weights;
+    let mut unsettled = 0;
     for segment in 0..tile.segments {
         let input = tile.input.wrapping_add(segment * tile.segment_stride);
         let length = if segment + 1 == tile.segments {
@@ -285,6 +286,17 @@ pub(super) unsafe fn tile<
                     totals[pixel][block] = x.add_to(w[block], totals[pixel][block]);
                 }
             });
+        }
+        if P::UNSETTLED_MAX < usize::MAX {
+            unsettled += length;
+            if unsettled >= P::UNSETTLED_MAX || segment + 1 == tile.segments {
+                unsettled = 0;
+                unrolled!(for pixel in 0..PIXELS {
+                    for block in 0..BLOCKS {
+                        totals[pixel][block] = P::settle(totals[pixel][block]);
+                    }
+                });
+            }
         }
     }
     // SAFETY: one float each.

@@ -3,7 +3,8 @@
 //! A whole block of a row is copied at once: 32 or 64 bytes that are neighbours in both layouts.
 
 use super::Tensor;
-use crate::inference::kernels::bf16;
+use crate::inference::kernels::precision::Precision;
+use crate::inference::kernels::{bf16, halves};
 
 /// Some rows of a tensor: its shape, the first of them, its values.
 type From<'a> = (Tensor, usize, &'a [f32]);
@@ -119,8 +120,8 @@ pub fn mean((from, first, values): From<'_>, count: usize, (to, at, means): To<'
     }
 }
 
-/// Rounds a tensor to bf16, in words of two.
-pub fn round(tensor: Tensor, from: &[f32], to: &mut [f32]) {
+/// Rounds a tensor to bf16 or f16, in words of two.
+pub fn round(tensor: Tensor, precision: Precision, from: &[f32], to: &mut [f32]) {
     let lanes = tensor.lanes;
     for block in 0..tensor.blocks() {
         let rows = &from[block * tensor.pitch()..][..tensor.rows * lanes];
@@ -128,6 +129,10 @@ pub fn round(tensor: Tensor, from: &[f32], to: &mut [f32]) {
         let words = &mut to[block / 2 * tensor.pitch()..][..tensor.rows * lanes];
         for (row, words) in rows.chunks_exact(lanes).zip(words.chunks_exact_mut(lanes)) {
             let half = &mut words[block % 2 * (lanes / 2)..][..lanes / 2];
+            if precision == Precision::F16 {
+                halves::round_all(row, half);
+                continue;
+            }
             for (&pair, word) in row.as_chunks::<2>().0.iter().zip(half) {
                 *word = bf16::word(pair);
             }

@@ -28,8 +28,9 @@ pub struct Canvas {
     pub edge: usize,
     pub channels: usize,
     pub lanes: usize,
-    /// Channels of a lane, which is a word: one f32, two bf16 or four bytes.
+    /// Channels of a lane, which is a word: one f32, two bf16 or f16, or four bytes.
     pub per_lane: usize,
+    precision: Precision,
     /// Red, green and blue of a pixel are neighbours: there are no blocks.
     pub is_interleaved: bool,
     /// Rows that there is room for, those of the edge among them. Where it is less than all, a row takes the place of the
@@ -50,6 +51,7 @@ impl Canvas {
             channels,
             lanes: isa.lanes(),
             per_lane: 1,
+            precision: Precision::F32,
             is_interleaved,
             room: height + 2 * edge,
         }
@@ -58,6 +60,7 @@ impl Canvas {
     pub fn of_precision(self, precision: Precision) -> Self {
         Self {
             per_lane: precision.columns_per_word(),
+            precision,
             ..self
         }
     }
@@ -76,11 +79,7 @@ impl Canvas {
     }
 
     pub fn precision(self) -> Precision {
-        match self.per_lane {
-            1 => Precision::F32,
-            2 => Precision::Bf16,
-            _ => Precision::Int8,
-        }
+        self.precision
     }
 
     /// Blocks of words.

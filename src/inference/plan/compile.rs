@@ -49,7 +49,7 @@ pub(super) struct Draft {
 }
 
 /// In which a value can be.
-const PRECISIONS: usize = 3;
+const PRECISIONS: usize = 4;
 
 /// A value in one precision.
 pub(super) fn key(value: usize, precision: Precision) -> usize {
@@ -58,6 +58,7 @@ pub(super) fn key(value: usize, precision: Precision) -> usize {
             Precision::F32 => 0,
             Precision::Bf16 => 1,
             Precision::Int8 => 2,
+            Precision::F16 => 3,
         }
 }
 
@@ -190,7 +191,7 @@ impl<'a> Compiler<'a> {
     fn draft(&mut self, work: Work, value: usize) {
         let wanted = |precision| self.is_wanted(value, precision);
         let (f32, bf16) = (wanted(Precision::F32), wanted(Precision::Bf16));
-        let int8 = wanted(Precision::Int8);
+        let (f16, int8) = (wanted(Precision::F16), wanted(Precision::Int8));
         let (precision, also) = match &work {
             Work::LayerNorm { .. } if f32 => (Precision::F32, bf16),
             Work::LayerNorm { .. } | Work::Linear { residual: None, .. } if bf16 && !f32 => {
@@ -208,8 +209,12 @@ impl<'a> Compiler<'a> {
             also,
         };
         self.drafts[value].push(draft(work, precision, also));
-        let bf16 = bf16 && !also;
-        for (rounded, is_wanted) in [(Precision::Bf16, bf16), (Precision::Int8, int8)] {
+        let rounded = [
+            (Precision::Bf16, bf16 && !also),
+            (Precision::F16, f16),
+            (Precision::Int8, int8),
+        ];
+        for (rounded, is_wanted) in rounded {
             if is_wanted && precision != rounded {
                 let x = self.source(Value::of(value));
                 let round = draft(Work::Round { x }, rounded, false);
@@ -252,9 +257,11 @@ impl<'a> Compiler<'a> {
             Op::Attention { reads, heads } => self.heads(user, reads.keys.of, *heads).precision,
             Op::Convolution { layer, .. } => {
                 let is_first = matches!(self.network.ops[value], Op::Picture { .. });
-                match layer.is_pointwise() && !is_first && self.precision == Precision::Int8 {
-                    true => Precision::Int8,
-                    false => self.stored(value),
+                match self.precision {
+                    Precision::F16 | Precision::Int8 if layer.is_pointwise() && !is_first => {
+                        self.precision
+                    }
+                    _ => self.stored(value),
                 }
             }
             _ => self.stored(value),
@@ -427,7 +434,8 @@ impl<'a> Compiler<'a> {
             rows: shape.rows,
             columns: shape.columns,
             edge: match precision {
-                Precision::Int8 => 0,
+                // Only windows of one pixel read these.
+                Precision::F16 | Precision::Int8 => 0,
                 _ => self.edges[value.index()],
             },
             precision,
@@ -471,7 +479,8 @@ impl<'a> Compiler<'a> {
                 Rows::Picture { .. } => 0,
             };
             let edge = match draft.precision {
-                Precision::Int8 => 0,
+                // Only windows of one pixel read these.
+                Precision::F16 | Precision::Int8 => 0,
                 _ => self.edges[draft.value],
             };
             let is_interleaved = matches!(draft.work, Work::Picture);
@@ -593,7 +602,7 @@ impl Work {
 fn scales(precision: Precision, rows: usize) -> usize {
     match precision {
         Precision::Int8 => rows,
-        Precision::F32 | Precision::Bf16 => 0,
+        Precision::F32 | Precision::Bf16 | Precision::F16 => 0,
     }
 }
 

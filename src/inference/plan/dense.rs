@@ -54,6 +54,7 @@ impl Dense {
         let weights = match input.precision() {
             Precision::F32 => Packed::new(isa, walk, &weights, &layer.bias, width),
             Precision::Bf16 => Packed::of_pairs(isa, walk, &weights, &layer.bias, width),
+            Precision::F16 => Packed::of_halves(isa, walk, &weights, &layer.bias, width),
             Precision::Int8 => {
                 let scale = scale.unwrap_or(Scale::OfRow);
                 Packed::of_bytes(isa, walk, &weights, &layer.bias, scale, width)

@@ -9,7 +9,7 @@ use super::super::kernels::memory::{Aligned, SharedMut};
 use super::super::kernels::pack::DepthwiseFilters;
 use super::super::kernels::pointwise::Precision;
 use super::super::kernels::quantise;
-use super::super::kernels::{Isa, bf16};
+use super::super::kernels::{Isa, bf16, halves};
 use super::super::network::{Rows, Window};
 use super::canvas::Canvas;
 use super::shares::{self, Hands};
@@ -90,6 +90,7 @@ impl Stage {
             }
             Work::Depthwise { x, filters, window } => strip(x).depthwise(hands, filters, *window),
             Work::MaxPool { x, window } => strip(x).max_pool(hands, *window),
+            Work::Round { x } if self.precision == Precision::F16 => strip(x).halve(hands),
             Work::Round { x } => strip(x).quantise(hands, isa),
             _ => {}
         }
@@ -162,6 +163,30 @@ impl Strip<'_> {
                     scales: factors.part(scales..scales + width),
                 };
                 quantise::run(isa, from, to);
+            }
+        });
+    }
+
+    /// Rounds to f16.
+    fn halve(self, hands: &mut Hands<'_>) {
+        let (input, values) = self.input;
+        let (output, to) = self.output;
+        let (lanes, width) = (input.lanes, input.width);
+        let work = self.rows.len() * width * input.channels;
+        shares::rows(hands, self.rows, work, &to, |rows, to| {
+            for row in rows {
+                for block in 0..input.blocks() {
+                    let from = input.start(row) + block * input.block_stride();
+                    let at = output.start(row) + block / 2 * output.block_stride();
+                    // SAFETY: this part's rows, and one block after the other.
+                    let words = unsafe { to.another() }.part(at..at + width * lanes);
+                    let pixels = values[from..][..width * lanes].chunks_exact(lanes);
+                    // Two blocks of f32 become one of words.
+                    for (pixel, words) in pixels.zip(words.chunks_exact_mut(lanes)) {
+                        let half = &mut words[block % 2 * (lanes / 2)..][..lanes / 2];
+                        halves::round_all(pixel, half);
+                    }
+                }
             }
         });
     }

@@ -264,7 +264,7 @@ impl Stage {
                 };
                 for (sum, (&x, &y)) in to[..all].iter_mut().zip(pairs) {
                     *sum = match self.precision {
-                        Precision::F32 | Precision::Int8 => x + y,
+                        Precision::F32 | Precision::F16 | Precision::Int8 => x + y,
                         Precision::Bf16 => bf16::add(x, y),
                     };
                 }
@@ -311,7 +311,9 @@ impl Stage {
             (Work::Round { x }, _) if self.precision == Precision::Int8 => {
                 quantise_rows(isa, crew, (tensor, &slots[x.slot]), to);
             }
-            (Work::Round { x }, _) => blocked::round(tensor, &slots[x.slot], to),
+            (Work::Round { x }, _) => {
+                blocked::round(tensor, self.precision, &slots[x.slot], to);
+            }
             (Work::Mean { x }, _) => {
                 for (from, sequence, len) in together(x) {
                     blocked::mean(
@@ -352,7 +354,7 @@ impl Stage {
             let (f32, bf16) = match self.precision {
                 Precision::F32 => (Some(to), also),
                 Precision::Bf16 => (None, Some(to)),
-                Precision::Int8 => unreachable!("a norm makes no bytes"),
+                Precision::F16 | Precision::Int8 => unreachable!("a norm makes none of these"),
             };
             let output = layer_norm::Output { f32, bf16 };
             layer_norm::run(norm, rows.len(), pitch, &from[first..], output);

@@ -11,7 +11,7 @@ use reflexarc::inference::kernels::Isa;
 use reflexarc::inference::kernels::attention::{Attention, Part};
 use reflexarc::inference::kernels::depthwise::{self, Plane};
 use reflexarc::inference::kernels::layer_norm::{self, Norm};
-use reflexarc::inference::kernels::pack::{DepthwiseFilters, Packed, Scale};
+use reflexarc::inference::kernels::pack::{DepthwiseFilters, Packed};
 use reflexarc::inference::kernels::pointwise::{
     self, Activation, Input, Output, Precision, Runs, Scales, Step,
 };
@@ -32,12 +32,15 @@ const CHANNELS: usize = 64;
 /// Name, unit, and what does it so many times and says how many units one time is.
 type Kernel = (&'static str, &'static str, fn(&str, usize) -> usize);
 
-const KERNELS: [Kernel; 17] = [
+const KERNELS: [Kernel; 18] = [
     ("product f32", "multiply-add", |set, times| {
         product(set, Precision::F32, times)
     }),
     ("product bf16", "multiply-add", |set, times| {
         product(set, Precision::Bf16, times)
+    }),
+    ("product f16", "multiply-add", |set, times| {
+        product(set, Precision::F16, times)
     }),
     ("product int8", "multiply-add", |set, times| {
         product(set, Precision::Int8, times)
@@ -111,10 +114,7 @@ fn numbers(len: usize) -> Vec<f32> {
 fn product(set: &str, precision: Precision, times: usize) -> usize {
     let isa = isa(set);
     let (weights, bias) = (numbers(COLUMNS * COLUMNS), numbers(COLUMNS));
-    let packed = match precision {
-        Precision::Int8 => Packed::of_bytes(isa, &weights, &bias, Scale::OfRow, ROWS),
-        _ => Packed::for_rows(isa, precision, &weights, &bias, ROWS),
-    };
+    let packed = Packed::for_rows(isa, precision, &weights, &bias, ROWS);
     let lanes = isa.lanes();
     let blocks = isa.blocks(COLUMNS.div_ceil(precision.columns_per_word()));
     // As words of several, these are numbers too.
@@ -173,6 +173,7 @@ fn winograd(set: &str, times: usize) -> usize {
     for _ in 0..times {
         let input = Picture {
             values: &values,
+            precision: Precision::F32,
             start: 0,
             height: read,
             width: read,
@@ -181,6 +182,7 @@ fn winograd(set: &str, times: usize) -> usize {
         };
         let canvas = winograd::Canvas {
             values: (&mut output).into(),
+            precision: Precision::F32,
             start: 0,
             height: SIDE,
             width: SIDE,
@@ -203,7 +205,8 @@ fn depthwise(set: &str, size: usize, stride: usize, times: usize) -> usize {
     let isa = isa(set);
     let lanes = isa.lanes();
     let taps = size * size;
-    let filters = DepthwiseFilters::new(isa, size, &numbers(CHANNELS * taps), &numbers(CHANNELS));
+    let (weights, bias) = (numbers(CHANNELS * taps), numbers(CHANNELS));
+    let filters = DepthwiseFilters::new(isa, Precision::F32, size, &weights, &bias);
     let row_floats = ((SIDE - 1) * stride + size) * lanes;
     let rows: Vec<usize> = (0..(SIDE - 1) * stride + size)
         .map(|y| y * row_floats)

@@ -200,8 +200,10 @@ impl<'a> Job<'a> {
         let (read, written) = (filters.input_blocks(), filters.output_blocks());
         let inside = |last: Option<usize>, len: usize| last.is_some_and(|last| last < len);
         assert!(
-            ![input.precision, output.precision].contains(&Precision::Int8),
-            "tiles of bytes"
+            [input.precision, output.precision]
+                .iter()
+                .all(|p| matches!(p, Precision::F32 | Precision::Bf16)),
+            "tiles of f16 or bytes"
         );
         let [read_words, written_words] = [(read, input.precision), (written, output.precision)]
             .map(|(blocks, precision)| blocks.div_ceil(precision.columns_per_word()));
