@@ -72,7 +72,7 @@ pub struct EncoderConfig {
     /// What computes it: `"plan"` (default, the fastest instruction set of the processor), `"plan-avx512"`,
     /// `"plan-avx2"`, `"plan-neon"`, `"plan-portable"`, or `"candle"` (the slow reference).
     pub backend: Backend,
-    /// What it multiplies with: `"f32"` (default), `"bf16"` or `"int8"`, which are refused where the processor has no
+    /// What it multiplies with: `"f32"` (default), `"bf16"`, `"f16"` or `"int8"`, which are refused where the processor has no
     /// instructions for them. What they cost in accuracy is in `docs/inference.md`.
     pub precision: Precision,
     /// What it gives: `"map"` (default), the features of each position, or `"summary"`, those of the whole picture.

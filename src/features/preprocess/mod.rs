@@ -25,9 +25,10 @@
 //! # How
 //!
 //! Two passes over four output rows at a time, first down the columns and then along the rows; `block` explains the
-//! layout that makes them fast, `portable` is the version to read, and `passes` the one that instruction sets share. Measured on one core of an AMD EPYC (Zen 4),
-//! 1920x1080 YUYV to 224x224: 0.18 ms with AVX-512, 0.22 with AVX2, 0.70 portable (SSE2); reading the frame's bytes
-//! takes 0.04 and copying them 0.15 (`cargo bench --bench preprocess`).
+//! layout that makes them fast, `portable` is the version to read, and `passes` the one that instruction sets share.
+//! Measured on one core of an AMD EPYC (Zen 4), 1920x1080 YUYV from memory to 224x224: 0.27 ms with AVX-512 and with AVX2,
+//! 0.84 portable (SSE2); reading the frame's bytes takes 0.13 and copying them 0.28. In a cache 0.18, 0.24, 0.72; 0.04 and
+//! 0.16 (`cargo bench --bench preprocess`).
 //!
 //! Thread: features. Allocates: in `new`, and for each MJPEG frame. Blocks: no. Locks: no. Syscalls: no.
 
