@@ -1,4 +1,4 @@
-//! What int8 costs on real pictures: frames of all clips of the footage, through the whole encoder in f32 and in int8.
+//! What bf16 and int8 cost on real pictures: frames of all clips of the footage, through the whole encoder in f32 and in those.
 
 use reflexarc::capture::file::{FileConfig, FileSource};
 use reflexarc::capture::{Pace, Readiness, Source};
@@ -31,7 +31,7 @@ struct Found {
     near: usize,
 }
 
-fn compare(clip: &str, classifier: &Classifier, found: &mut Found) {
+fn compare(clip: &str, precision: Precision, classifier: &Classifier, found: &mut Found) {
     let path = models::path("footage").join(clip);
     let pace = Pace::Fastest;
     let mut source = FileSource::open(
@@ -43,7 +43,7 @@ fn compare(clip: &str, classifier: &Classifier, found: &mut Found) {
         0,
     )
     .unwrap();
-    let encoders = [Precision::F32, Precision::Int8].map(|precision| {
+    let encoders = [Precision::F32, precision].map(|precision| {
         let config = EncoderConfig {
             precision,
             ..EncoderConfig::default()
@@ -97,37 +97,57 @@ fn compare(clip: &str, classifier: &Classifier, found: &mut Found) {
     source.stop();
 }
 
-#[test]
-fn int8_keeps_the_promised_cosine_and_classes_on_real_pictures() {
+/// All clips, and the least of their cosines and the one in the middle.
+fn all(precision: Precision) -> (Found, [f64; 2]) {
     models::ensure(&[Group::Run, Group::Footage]).unwrap();
-    if !reflexarc::inference::kernels::Isa::best().takes_bytes() {
-        eprintln!("skipped: this processor cannot multiply bytes");
-        return;
-    }
     let classifier = Classifier::load(&crate::network::weights()).unwrap();
     let mut found = Found::default();
     for clip in CLIPS {
         let before = (found.cosines.len(), found.agreed);
-        compare(clip, &classifier, &mut found);
+        compare(clip, precision, &classifier, &mut found);
         let cosines = &found.cosines[before.0..];
         let worst = cosines.iter().copied().fold(1.0, f64::min);
         let mean = cosines.iter().sum::<f64>() / cosines.len() as f64;
         eprintln!(
-            "{clip}: {} frames, cosine of the map at least {worst:.5}, mean {mean:.5}; same first class in {}",
+            "{precision:?}, {clip}: {} frames, cosine of the map at least {worst:.5}, mean {mean:.5}; same first class in {}",
             cosines.len(),
             found.agreed - before.1
         );
     }
-    let (frames, agreed) = (found.cosines.len(), found.agreed);
+    let frames = found.cosines.len();
     found.cosines.sort_by(f64::total_cmp);
-    let (worst, median) = (found.cosines[0], found.cosines[frames / 2]);
+    let [worst, median] = [found.cosines[0], found.cosines[frames / 2]];
     eprintln!(
-        "all: {frames} frames, cosine at least {worst:.5}, median {median:.5}; same first class in {agreed}, among the first \
-         five in {}",
-        found.near
+        "{precision:?}, all: {frames} frames, cosine at least {worst:.5}, median {median:.5}; same first class in {}, among the \
+         first five in {}",
+        found.agreed, found.near
     );
     assert!(frames >= 200, "{frames} frames are too few to say anything");
+    (found, [worst, median])
+}
+
+#[test]
+fn int8_keeps_the_promised_cosine_and_classes_on_real_pictures() {
+    if !reflexarc::inference::kernels::Isa::best().takes_bytes() {
+        eprintln!("skipped: this processor cannot multiply bytes");
+        return;
+    }
+    let (found, [worst, median]) = all(Precision::Int8);
+    let (frames, agreed) = (found.cosines.len(), found.agreed);
     assert!(worst > 0.97 && median > 0.99, "{worst}, {median}");
     assert!(agreed * 4 >= frames * 3, "{agreed} of {frames}");
     assert!(found.near * 50 >= frames * 49, "{} of {frames}", found.near);
+}
+
+#[test]
+fn bf16_keeps_the_promised_cosine_and_classes_on_real_pictures() {
+    if !reflexarc::inference::kernels::Isa::best().has_pairs() {
+        eprintln!("skipped: this processor cannot multiply pairs of bf16");
+        return;
+    }
+    let (found, [worst, median]) = all(Precision::Bf16);
+    let (frames, agreed) = (found.cosines.len(), found.agreed);
+    assert!(worst > 0.995 && median > 0.998, "{worst}, {median}");
+    assert!(agreed * 10 >= frames * 9, "{agreed} of {frames}");
+    assert!(found.near == frames, "{} of {frames}", found.near);
 }

@@ -6,6 +6,7 @@ use reflexarc::inference::kernels::pack::{DepthwiseFilters, Packed, Walk};
 use reflexarc::inference::kernels::pointwise::{
     self, Input, Output, Precision, Runs, STEM_STEP, Step,
 };
+use reflexarc::inference::kernels::pool::{self, Columns};
 use reflexarc::inference::kernels::winograd::{
     Canvas, Filters, Job, PLACES, Picture, Scratch, TILE,
 };
@@ -300,6 +301,81 @@ fn a_convolution_in_tiles_of_bf16_is_that_of_f32_rounded() {
                 }
             }
             output.assert_same(&format!("seed {seed}, {isa:?}, {inputs} to {outputs}"));
+        }
+    }
+}
+
+#[test]
+fn the_largest_of_windows_are_what_their_definition_says_and_a_nan_stays() {
+    for isa in sets() {
+        for seed in 0..CASES {
+            let random = &mut Seeded(seed);
+            let (size, stride) = (random.from(1..=5), random.from(1..=3));
+            let before = random.from(0..=size - 1);
+            let (rows, channels) = (random.from(1..=size), random.from(1..=50));
+            // As many as begin inside.
+            let width = random.from(1..=20);
+            let count = (width - 1 + before) / stride + 1;
+            let mut input = Lines::new(isa, rows, width, channels, random);
+            let bad = random
+                .flip()
+                .then(|| (random.from(0..=rows - 1), random.from(0..=width - 1)));
+            if let Some((row, pixel)) = bad {
+                let (at, word) = (input.f32_at(row, pixel, 0), input.word_at(row, pixel, 0));
+                input.f32[at] = f32::NAN;
+                input.words[word] = bf16::word([f32::NAN, bf16::numbers(input.words[word])[1]]);
+            }
+            let mut output = Lines::new(isa, 1, count, channels, random);
+            let columns = Columns {
+                size,
+                stride,
+                before,
+            };
+            let lanes = isa.lanes();
+            for precision in [Precision::F32, Precision::Bf16] {
+                let (values, line, to) = match precision {
+                    Precision::F32 => (&input.f32, input.line(), &mut output.f32),
+                    _ => (&input.words, input.words_line(), &mut output.words),
+                };
+                for (block, to) in to.chunks_exact_mut(count * lanes).enumerate() {
+                    let starts: Vec<usize> = (0..rows)
+                        .map(|row| row * line + block * width * lanes)
+                        .collect();
+                    let lines = pool::Lines {
+                        values,
+                        precision,
+                        rows: &starts,
+                        width,
+                    };
+                    pool::run(isa, lines, columns, to);
+                }
+            }
+            for x in 0..count {
+                let met =
+                    (x * stride).saturating_sub(before)..(x * stride + size - before).min(width);
+                for channel in 0..channels {
+                    let values = (0..rows).flat_map(|row| {
+                        let met = met.clone();
+                        met.map(move |pixel| (row, pixel))
+                    });
+                    let values =
+                        values.map(|(row, pixel)| input.f32[input.f32_at(row, pixel, channel)]);
+                    let largest = values.fold(f32::NEG_INFINITY, |most, v| {
+                        match most.is_nan() || v.is_nan() {
+                            true => f32::NAN,
+                            false => most.max(v),
+                        }
+                    });
+                    let exact = output.f32[output.f32_at(0, x, channel)];
+                    let word = output.words[output.word_at(0, x, channel)];
+                    for found in [exact, bf16::numbers(word)[channel % 2]] {
+                        assert!(
+                            found == largest || (found.is_nan() && largest.is_nan()),
+                            "seed {seed}, {isa:?}, {columns:?}: window {x} of channel {channel} is {found}, not {largest}"
+                        );
+                    }
+                }
+            }
         }
     }
 }

@@ -25,12 +25,14 @@ impl Activation {
         matches!(self, Self::None | Self::Relu | Self::Relu6)
     }
 
-    /// Between which values it limits, if that is all that it does.
-    pub(super) fn limits(self) -> Option<[f32; 2]> {
+    /// Between which values it limits, where it does that alone.
+    pub(super) fn limits(self) -> [f32; 2] {
         match self {
-            Self::Relu => Some([0.0, f32::INFINITY]),
-            Self::Relu6 => Some([0.0, 6.0]),
-            Self::None | Self::Gelu | Self::GeluTanh | Self::Silu => None,
+            Self::Relu => [0.0, f32::INFINITY],
+            Self::Relu6 => [0.0, 6.0],
+            Self::None | Self::Gelu | Self::GeluTanh | Self::Silu => {
+                [f32::NEG_INFINITY, f32::INFINITY]
+            }
         }
     }
 

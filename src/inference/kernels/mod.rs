@@ -17,7 +17,7 @@
 //! # Where `unsafe` is, and what it rests on
 //! 1. *The processor has the instructions.* An [`Isa`] can only be got from [`Isa::available`], which asks the
 //!    processor, and the loops are reached only through an `Isa`.
-//! 2. *Pointers stay inside their slices.* The safe entries ([`pointwise::run`], [`depthwise::run`],
+//! 2. *Pointers stay inside their slices.* The safe entries ([`pointwise::run`], [`depthwise::run`], [`pool::run`],
 //!    [`layer_norm::run`], [`softmax::run`], [`winograd::Job::new`]) compute the last element that the loop will touch, with checked
 //!    arithmetic, before they enter it.
 
@@ -34,6 +34,10 @@ pub mod memory;
 pub mod pack;
 
 pub mod pointwise;
+
+pub mod pool;
+
+pub mod round;
 
 pub mod softmax;
 
@@ -87,6 +91,8 @@ struct Table {
     /// `Quads::OFFSET`.
     byte_offset: i32,
     depthwise: unsafe fn(&depthwise::Job),
+    pool: unsafe fn(&pool::Job),
+    round: unsafe fn(&round::Job),
     layer_norm: unsafe fn(&layer_norm::Job),
     softmax: unsafe fn(&softmax::Job),
     scale: unsafe fn(&softmax::ScaleJob),
@@ -355,6 +361,8 @@ macro_rules! instantiate {
             byte_offset: 0,
             quantise,
             depthwise,
+            pool,
+            round,
             layer_norm,
             softmax,
             scale,
@@ -422,6 +430,20 @@ macro_rules! instantiate {
         unsafe fn winograd_gather(job: &super::winograd::Gather) {
             // SAFETY: as above.
             unsafe { super::winograd::gather_all::<$lanes>(job) }
+        }
+
+        /// Contract: that of `round::Job`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn round(job: &super::round::Job) {
+            // SAFETY: as above.
+            unsafe { super::round::all::<$lanes>(job) }
+        }
+
+        /// Contract: that of `pool::Job`, and the processor has the set.
+        $(#[$feature])?
+        unsafe fn pool(job: &super::pool::Job) {
+            // SAFETY: as above.
+            unsafe { super::pool::all_windows::<$lanes>(job) }
         }
 
         /// Contract: that of `depthwise::Job`, and the processor has the set.

@@ -1,6 +1,8 @@
 //! Tiles of a matrix product: some pixels by some neighbouring output blocks, whose sums are registers from the first to the last
 //! step, and the walk over all tiles of a job.
 
+use std::mem::MaybeUninit;
+
 use super::activation::Activation;
 use super::lanes::{Lanes, Product};
 use super::pack::Panel;
@@ -33,7 +35,7 @@ pub(super) struct Tile {
     pub(super) totals: *const f32,
     pub(super) factors: [f32; PIXELS_MAX],
     /// Between which values the sums are limited.
-    limits: Option<[f32; 2]>,
+    limits: [f32; 2],
     to: Target,
 }
 
@@ -49,10 +51,18 @@ pub(super) struct Target {
     pixels: [usize; PIXELS_MAX],
     blocks: [usize; BLOCKS_MAX],
     is_bf16: bool,
+    /// Its pixels are of more than one run.
+    is_bent: bool,
+}
+
+/// Where a panel's first pixel goes.
+struct Begin {
+    start: *mut u8,
+    residual: *const u8,
 }
 
 impl Target {
-    /// Of a panel: that of the first block at the job's first pixel.
+    /// Of a panel: that of the first block at the job's first pixel. Pixels are neighbours.
     ///
     /// # Safety
     /// The contract of [`Job`], whose panel it is.
@@ -75,9 +85,41 @@ impl Target {
                 // SAFETY: as for the output.
                 false => unsafe { job.residual.cast::<u8>().add(first) },
             },
-            pixels: [0; PIXELS_MAX],
+            pixels: neighbours(job),
             blocks: std::array::from_fn(block),
             is_bf16: job.precision == Precision::Bf16,
+            is_bent: false,
+        }
+    }
+
+    /// Moves it to a tile of so many pixels that begins with another pixel of the job's, from where its panel begins.
+    fn begin(
+        &mut self,
+        job: &Job<'_>,
+        begin: &Begin,
+        (run, column): (usize, usize),
+        pixels: usize,
+    ) {
+        let word = size_of::<f32>();
+        let first = (run * job.run_stride + column * job.pixel_stride) * word;
+        // Inside: it is where a pixel of the job's goes.
+        self.start = begin.start.wrapping_add(first);
+        if !self.residual.is_null() {
+            self.residual = begin.residual.wrapping_add(first);
+        }
+        if job.runs.count > 1 && (self.is_bent || column + pixels > job.runs.width) {
+            self.is_bent = false;
+            for (i, place) in self.pixels[..pixels].iter_mut().enumerate() {
+                let (down, across) = ((column + i) / job.runs.width, (column + i) % job.runs.width);
+                let at = (run + down) * job.run_stride + across * job.pixel_stride;
+                // Runs may lie in any order, so the difference may be less than nothing.
+                *place = (at * word).wrapping_sub(first);
+                self.is_bent |= down > 0;
+            }
+            // Those behind them stand as they did.
+            if !self.is_bent {
+                self.pixels = neighbours(job);
+            }
         }
     }
 
@@ -90,42 +132,31 @@ impl Target {
             pixels: std::array::from_fn(|pixel| pixel * vector),
             blocks: std::array::from_fn(|block| block * PIXELS_MAX * vector),
             is_bf16: false,
+            is_bent: false,
         }
     }
 
-    /// What is added to a pixel and block, if anything is.
+    /// What is added to a pixel and block.
     ///
     /// # Safety
-    /// The contract of [`Target`]; the processor has the set of `V`.
+    /// The contract of [`Target`], whose residual is not null; the processor has the set of `V`.
     #[inline(always)]
-    unsafe fn residual<V: Lanes>(&self, pixel: usize, block: usize) -> Option<V> {
-        if self.residual.is_null() {
-            return None;
-        }
-        let from = self
-            .residual
-            .wrapping_add(self.pixels[pixel] + self.blocks[block]);
-        Some(match self.is_bf16 {
+    unsafe fn residual<V: Lanes>(&self, pixel: usize, block: usize) -> V {
+        let at = self.pixels[pixel] + self.blocks[block];
+        let from = self.residual.wrapping_add(at);
+        match self.is_bf16 {
             // SAFETY: half a vector of words.
             true => unsafe { V::load_bf16(from.cast()) },
             // SAFETY: a vector.
             false => unsafe { V::load(from.cast()) },
-        })
+        }
     }
 
-    /// # Safety
-    /// As for [`residual`](Self::residual).
+    /// Where a pixel and block goes.
     #[inline(always)]
-    unsafe fn put<V: Lanes>(&self, pixel: usize, block: usize, value: V) {
-        let to = self
-            .start
-            .wrapping_add(self.pixels[pixel] + self.blocks[block]);
-        match self.is_bf16 {
-            // SAFETY: half a vector of words.
-            true => unsafe { value.store_bf16(to.cast()) },
-            // SAFETY: a vector.
-            false => unsafe { value.store(to.cast()) },
-        }
+    fn at(&self, pixel: usize, block: usize) -> *mut u8 {
+        let at = self.pixels[pixel] + self.blocks[block];
+        self.start.wrapping_add(at)
     }
 }
 
@@ -135,7 +166,7 @@ pub(super) type TileFn = unsafe fn(&Tile);
 pub(super) type FinishFn = unsafe fn(&Tile, &Target, usize, usize, Activation);
 
 /// A tile whose sums are not finished.
-type Unfinished = [f32; PIXELS_MAX * BLOCKS_MAX * LANES_MAX];
+type Unfinished = [MaybeUninit<f32>; PIXELS_MAX * BLOCKS_MAX * LANES_MAX];
 
 /// Walks all tiles of a job: panel by panel, so that a panel's weights are read from near memory by all pixels but
 /// the first ones. Where the input's runs follow each other without a gap, tiles reach across them: a picture
@@ -163,7 +194,7 @@ pub(super) unsafe fn all_tiles(
         (1, runs.count * runs.width)
     };
     let is_finished = job.activation.is_in_tile();
-    let mut unfinished: Unfinished = [0.0; _];
+    let mut unfinished: Unfinished = [const { MaybeUninit::uninit() }; _];
     for &panel in job.panels {
         let most = weights.isa().0.tile_pixels_max[panel.blocks - 1];
         let first = panel.first_block * lanes;
@@ -186,25 +217,27 @@ pub(super) unsafe fn all_tiles(
                 false => Target::unfinished(&mut unfinished, lanes),
             },
         };
+        let begin = Begin {
+            start: to.start,
+            residual: to.residual,
+        };
         let (mut run, mut column) = (0, 0);
         for stretch in 0..stretches {
             let mut done = 0;
             while done < length {
                 let pixels = tile_pixels(length - done, most);
-                let places = match is_finished {
-                    true => &mut tile.to.pixels,
-                    false => &mut to.pixels,
-                };
-                for (place, factor) in places[..pixels].iter_mut().zip(&mut tile.factors) {
-                    let words = run * job.run_stride + column * job.pixel_stride;
-                    *place = words * size_of::<f32>();
-                    if let Some(scales) = input.scales {
-                        *factor = scales.values[scales.start + run * scales.run_stride + column];
+                if let Some(scales) = input.scales {
+                    for (i, factor) in tile.factors[..pixels].iter_mut().enumerate() {
+                        let (down, across) = ((column + i) / runs.width, (column + i) % runs.width);
+                        let at = (run + down) * scales.run_stride + across;
+                        *factor = scales.values[scales.start + at];
                     }
-                    column += 1;
-                    if column == runs.width {
-                        (run, column) = (run + 1, 0);
-                    }
+                }
+                let place = if is_finished { &mut tile.to } else { &mut to };
+                place.begin(job, &begin, (run, column), pixels);
+                column += pixels;
+                while column >= runs.width {
+                    (run, column) = (run + 1, column - runs.width);
                 }
                 let from = input.start + stretch * input.run_stride + done * step;
                 tile.input = input.values[from..].as_ptr();
@@ -218,6 +251,11 @@ pub(super) unsafe fn all_tiles(
             }
         }
     }
+}
+
+/// How far pixels of a run are apart, in bytes.
+fn neighbours(job: &Job<'_>) -> [usize; PIXELS_MAX] {
+    std::array::from_fn(|pixel| pixel * job.pixel_stride * size_of::<f32>())
 }
 
 /// Where the values from `start` on are, if there are any.
@@ -299,27 +337,44 @@ pub(super) unsafe fn tile<
             }
         }
     }
+    // What is asked once for the tile, not once for each vector.
     // SAFETY: one float each.
     let splat = |limit: &f32| unsafe { P::Sum::splat(limit) };
-    let limits = tile
-        .limits
-        .as_ref()
-        .map(|limits| limits.each_ref().map(splat));
+    let [least, most] = tile.limits.each_ref().map(splat);
+    let (to, has_residual) = (&tile.to, !tile.to.residual.is_null());
+    let mut sums = [[least; BLOCKS]; PIXELS];
     unrolled!(for pixel in 0..PIXELS {
         for block in 0..BLOCKS {
             // SAFETY: a pixel and block of this tile.
-            let mut sum = unsafe { P::end(totals[pixel][block], tile, pixel, block) };
-            // SAFETY: as above.
-            if let Some(residual) = unsafe { tile.to.residual::<P::Sum>(pixel, block) } {
-                sum = sum.add(residual);
-            }
-            if let Some([least, most]) = limits {
-                sum = sum.limited(least, most);
-            }
-            // SAFETY: as above.
-            unsafe { tile.to.put(pixel, block, sum) };
+            sums[pixel][block] = unsafe { P::end(totals[pixel][block], tile, pixel, block) };
         }
     });
+    if has_residual {
+        unrolled!(for pixel in 0..PIXELS {
+            for block in 0..BLOCKS {
+                // SAFETY: a pixel and block of this tile, which has a residual.
+                let residual = unsafe { to.residual::<P::Sum>(pixel, block) };
+                sums[pixel][block] = sums[pixel][block].add(residual);
+            }
+        });
+    }
+    if to.is_bf16 {
+        unrolled!(for pixel in 0..PIXELS {
+            for block in 0..BLOCKS {
+                let sum = sums[pixel][block].limited(least, most);
+                // SAFETY: half a vector of words of a pixel and block of this tile.
+                unsafe { sum.store_bf16(to.at(pixel, block).cast()) };
+            }
+        });
+    } else {
+        unrolled!(for pixel in 0..PIXELS {
+            for block in 0..BLOCKS {
+                let sum = sums[pixel][block].limited(least, most);
+                // SAFETY: a vector of a pixel and block of this tile.
+                unsafe { sum.store(to.at(pixel, block).cast()) };
+            }
+        });
+    }
 }
 
 /// # Safety
@@ -335,15 +390,19 @@ pub(super) unsafe fn finish<V: Lanes>(
 ) {
     for block in 0..blocks {
         for pixel in 0..pixels {
-            let at = tile.to.pixels[pixel] + tile.to.blocks[block];
             // SAFETY: a vector of a pixel and block of this tile.
-            let mut sum = unsafe { V::load(tile.to.start.wrapping_add(at).cast()) };
-            // SAFETY: as above.
-            if let Some(residual) = unsafe { to.residual::<V>(pixel, block) } {
-                sum = sum.add(residual);
+            let mut sum = unsafe { V::load(tile.to.at(pixel, block).cast()) };
+            if !to.residual.is_null() {
+                // SAFETY: as above.
+                sum = sum.add(unsafe { to.residual::<V>(pixel, block) });
             }
-            // SAFETY: as above.
-            unsafe { to.put(pixel, block, activation.apply(sum)) };
+            let (value, to_here) = (activation.apply(sum), to.at(pixel, block));
+            match to.is_bf16 {
+                // SAFETY: half a vector of words of this pixel and block.
+                true => unsafe { value.store_bf16(to_here.cast()) },
+                // SAFETY: a vector of it.
+                false => unsafe { value.store(to_here.cast()) },
+            }
         }
     }
 }

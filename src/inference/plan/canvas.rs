@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::super::kernels::memory::SharedMut;
 use super::super::kernels::pointwise::Precision;
 use super::super::kernels::winograd::{self, Picture};
-use super::super::kernels::{Isa, bf16};
+use super::super::kernels::{Isa, bf16, round};
 use super::super::network::{Rows, Window};
 use super::blocked::from_rows;
 use super::{Source, Tensor};
@@ -228,27 +228,15 @@ impl Canvas {
     }
 
     /// Writes an interleaved picture.
-    pub fn fill(self, pixels: &[f32], values: &mut [f32]) {
+    pub fn fill(self, isa: Isa, pixels: &[f32], values: &mut [f32]) {
         let len = self.width * self.channels;
+        // The first number may be the second of its word.
         let is_within = self.column(self.edge).1 > 0;
         for (row, pixels) in pixels.chunks_exact(len).enumerate() {
             let line = &mut values[self.start(row)..];
-            if self.per_lane == 1 {
-                line[..len].copy_from_slice(pixels);
-                continue;
-            }
-            // The first number may be the second of its word, and the last the first.
-            let (first, pixels) = pixels.split_at(usize::from(is_within));
-            let (pairs, last) = pixels.as_chunks::<2>();
-            let (before, line) = line.split_at_mut(first.len());
-            for (word, &number) in before.iter_mut().zip(first) {
-                *word = bf16::word([0.0, number]);
-            }
-            for (word, &pair) in line.iter_mut().zip(pairs) {
-                *word = bf16::word(pair);
-            }
-            for (word, &number) in line[pairs.len()..].iter_mut().zip(last) {
-                *word = bf16::word([number, 0.0]);
+            match self.per_lane {
+                1 => line[..len].copy_from_slice(pixels),
+                _ => round::run(isa, pixels, line, is_within),
             }
         }
     }

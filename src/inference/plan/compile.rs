@@ -17,6 +17,7 @@ use super::super::network::{
 };
 use super::canvas::Canvas;
 use super::dense::Dense;
+use super::pictures::WINDOW_MAX;
 use super::turns::{edges, groups, rooms};
 use super::winograd::Winograd;
 use super::{Columns, GROUP_MAX, Heads, Limits, Precision, Program, Source, Stage, Work};
@@ -117,10 +118,13 @@ impl<'a> Compiler<'a> {
                 (work, value) = self.convolution(index, *x, layer);
                 work
             }
-            &Op::MaxPool { x, window } => Work::MaxPool {
-                x: self.source(x),
-                window,
-            },
+            &Op::MaxPool { x, window } => {
+                assert!(window.size <= WINDOW_MAX, "no windows of {window:?}");
+                Work::MaxPool {
+                    x: self.source(x),
+                    window,
+                }
+            }
             &Op::Condition { index } => Work::Condition { index },
             Op::Constant { rows } => Work::Constant { rows: rows.clone() },
             &Op::Pixels { x } => Work::Pixels { x: self.source(x) },
@@ -335,7 +339,7 @@ impl<'a> Compiler<'a> {
             let Rows::Picture { height, width } = self.network.shapes[index].rows else {
                 unreachable!("a convolution makes a picture")
             };
-            match Winograd::new(self.isa, layer, x.columns, (height, width)) {
+            match Winograd::new(self.isa, layer, (x.columns, x.precision), (height, width)) {
                 Some(winograd) => Work::Winograd {
                     x,
                     winograd,

@@ -8,8 +8,9 @@ use super::super::kernels::depthwise::{self, Plane};
 use super::super::kernels::memory::{Aligned, SharedMut};
 use super::super::kernels::pack::DepthwiseFilters;
 use super::super::kernels::pointwise::Precision;
+use super::super::kernels::pool::{self, Columns, Lines};
 use super::super::kernels::quantise;
-use super::super::kernels::{Isa, bf16, halves};
+use super::super::kernels::{Isa, halves};
 use super::super::network::{Rows, Window};
 use super::canvas::Canvas;
 use super::shares::{self, Hands};
@@ -17,6 +18,9 @@ use super::{Source, Stage, Work};
 
 /// Rows and columns of the largest filter of a depthwise convolution.
 const DEPTHWISE_MAX: usize = 5;
+/// Rows of a window of which the largest values are taken, at most.
+// BOUND: the networks' have 3.
+pub const WINDOW_MAX: usize = 16;
 
 /// What a strip of a stage reads and writes.
 pub struct Strip<'a> {
@@ -89,7 +93,7 @@ impl Stage {
                 dense.run(hands, strip(x), *activation, residual);
             }
             Work::Depthwise { x, filters, window } => strip(x).depthwise(hands, filters, *window),
-            Work::MaxPool { x, window } => strip(x).max_pool(hands, *window),
+            Work::MaxPool { x, window } => strip(x).max_pool(hands, isa, *window),
             Work::Round { x } if self.precision == Precision::F16 => strip(x).halve(hands),
             Work::Round { x } => strip(x).quantise(hands, isa),
             _ => {}
@@ -111,12 +115,14 @@ impl Strip<'_> {
         let size = filters.size();
         let multiply_adds = self.rows.len() * output.width * output.channels * size * size;
         shares::rows(hands, self.rows, multiply_adds, &to, |rows, to| {
-            let mut taps = [0; DEPTHWISE_MAX];
+            let (mut first, mut taps) = ([0; DEPTHWISE_MAX], [0; DEPTHWISE_MAX]);
             for row in rows {
+                for (tap, at) in first[..size].iter_mut().enumerate() {
+                    *at = input.window_start(row, window, tap);
+                }
                 for block in 0..filters.blocks() {
-                    for (tap, at) in taps[..size].iter_mut().enumerate() {
-                        let start = input.window_start(row, window, tap);
-                        *at = start + block * input.block_stride();
+                    for (at, first) in taps[..size].iter_mut().zip(&first) {
+                        *at = first + block * input.block_stride();
                     }
                     let plane = Plane {
                         values,
@@ -191,59 +197,39 @@ impl Strip<'_> {
         });
     }
 
-    fn max_pool(self, hands: &mut Hands<'_>, window: Window) {
+    fn max_pool(self, hands: &mut Hands<'_>, isa: Isa, window: Window) {
         let (input, values) = self.input;
         let (output, to) = self.output;
         // A comparison is about a multiply-add.
         let comparisons = self.rows.len() * output.width * output.channels * window.size.pow(2);
+        let columns = Columns {
+            size: window.size,
+            stride: window.stride,
+            before: window.before,
+        };
         shares::rows(hands, self.rows, comparisons, &to, |rows, to| {
             for row in rows {
+                // Windows are cut at the picture's edge, whose zeros are no values.
+                let first = (row * window.stride).saturating_sub(window.before);
+                let end = row * window.stride + window.size - window.before;
+                let met = first..end.min(input.height);
+                let mut lines = [0; WINDOW_MAX];
+                let lines = &mut lines[..met.len()];
                 for block in 0..output.blocks() {
+                    for (line, row) in lines.iter_mut().zip(met.clone()) {
+                        *line = input.line(row, block).start;
+                    }
+                    let lines = Lines {
+                        values,
+                        precision: input.precision(),
+                        rows: lines,
+                        width: input.width,
+                    };
                     // SAFETY: a line of one of this part's rows, and one after the other.
                     let pixels = unsafe { to.another() }.part(output.line(row, block));
-                    pool_line((input, values), window, (row, block), pixels);
+                    pool::run(isa, lines, columns, pixels);
                 }
             }
         });
-    }
-}
-
-/// The largest values of the windows of one row of pixels in one block.
-fn pool_line(
-    (input, values): (Canvas, &[f32]),
-    window: Window,
-    (row, block): (usize, usize),
-    pixels: &mut [f32],
-) {
-    let lanes = input.lanes;
-    // Windows are cut at the picture's edge, whose zeros are no values.
-    let inside = |first: usize, pixels: usize| {
-        let first = first * window.stride;
-        let end = (first + window.size).saturating_sub(window.before);
-        first.saturating_sub(window.before)..end.min(pixels)
-    };
-    // A NaN stays one.
-    let larger = |most: f32, v: f32| if v > most || v.is_nan() { v } else { most };
-    for (x, largest) in pixels.chunks_exact_mut(lanes).enumerate() {
-        largest.fill(match input.per_lane {
-            1 => f32::NEG_INFINITY,
-            _ => bf16::word([f32::NEG_INFINITY; 2]),
-        });
-        for y in inside(row, input.height) {
-            let columns = inside(x, input.width);
-            let line = &values[input.line(y, block)];
-            let line = &line[columns.start * lanes..columns.end * lanes];
-            for vector in line.chunks_exact(lanes) {
-                for (most, &v) in largest.iter_mut().zip(vector) {
-                    *most = match input.per_lane {
-                        1 => larger(*most, v),
-                        _ => {
-                            let ([a, b], [c, d]) = (bf16::numbers(*most), bf16::numbers(v));
-                            bf16::word([larger(a, c), larger(b, d)])
-                        }
-                    };
-                }
-            }
-        }
     }
 }

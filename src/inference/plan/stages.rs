@@ -157,7 +157,7 @@ impl Stage {
             (Work::Picture, Input::Picture(values)) => {
                 let canvas = self.canvas(isa);
                 canvas.clear_edge(to);
-                canvas.fill(values, to);
+                canvas.fill(isa, values, to);
             }
             // Refused by the check.
             (Work::Words { .. } | Work::Rows | Work::Patches { .. } | Work::Picture, _) => {}
