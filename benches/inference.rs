@@ -1,5 +1,5 @@
 //! How long does one forward of each network take on its plan, in f32 and in bf16, beside candle? MiniLM has its real
-//! weights, the others made-up ones: the time does not depend on them. (Convolutions are f32 in both precisions.)
+//! weights, the others made-up ones: the time does not depend on them.
 
 mod support;
 
@@ -61,8 +61,7 @@ fn compare(bench: &mut Bench, name: &str, network: &Network, input: Input<'_>, r
     // In plain Rust they would take seconds.
     let sets = || Isa::available().filter(|isa| isa.name() != "portable");
     let exact = sets().map(|isa| (isa, Precision::F32));
-    let has_convolutions = matches!(input, Input::Picture(_)) && rows == 1;
-    let rounded = sets().filter(|isa| isa.has_pairs() && !has_convolutions);
+    let rounded = sets().filter(|isa| isa.has_pairs());
     let rounded = rounded.map(|isa| (isa, Precision::Bf16));
     let mut output = vec![0.0; expected.len()];
     let mut plans = Vec::new();
