@@ -21,6 +21,9 @@ pub mod stop;
 // Locked memory, prefaulted stacks, the sealed allocator.
 pub mod memory;
 
+// Memory that is asked for before it is needed.
+pub mod prefetch;
+
 // Keeping cores out of deep sleep.
 pub mod latency;
 
