@@ -8,6 +8,7 @@ use super::block::{Block, BlockRows, Plane, ROWS, Rows, SAMPLES};
 use super::colour::Finish;
 use super::filter::{RowSpan, UnitSpan};
 use super::passes::passes;
+use crate::rt::prefetch::prefetch;
 
 /// Units in one register of bytes.
 const STRIP_UNITS: usize = 8;
@@ -27,12 +28,6 @@ passes!("avx2,fma");
 /// All that a register holds, also where only 24 bytes are used.
 const fn loaded<const UNIT_BYTES: usize>() -> usize {
     32
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn prefetch(from: *const u8) {
-    _mm_prefetch::<_MM_HINT_T1>(from.cast());
 }
 
 /// # Safety

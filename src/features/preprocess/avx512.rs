@@ -11,6 +11,7 @@ use super::block::{Block, BlockRows, Plane, ROWS, Rows, SAMPLES};
 use super::colour::Finish;
 use super::filter::{RowSpan, UnitSpan};
 use super::passes::passes;
+use crate::rt::prefetch::prefetch;
 
 /// Units in one register of bytes.
 const STRIP_UNITS: usize = 16;
@@ -29,12 +30,6 @@ passes!("avx512f,avx512bw");
 /// A load is masked: it reads no byte that is not used.
 const fn loaded<const UNIT_BYTES: usize>() -> usize {
     STRIP_UNITS * UNIT_BYTES
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn prefetch(from: *const u8) {
-    _mm_prefetch::<_MM_HINT_T1>(from.cast());
 }
 
 /// # Safety

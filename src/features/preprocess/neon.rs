@@ -11,6 +11,7 @@ use super::block::{Block, BlockRows, Plane, ROWS, Rows, SAMPLES};
 use super::colour::Finish;
 use super::filter::{RowSpan, UnitSpan};
 use super::passes::passes;
+use crate::rt::prefetch::prefetch;
 
 /// Registers of bytes that are summed together: what a strip costs besides its bytes is shared by these.
 const REGISTERS: usize = 4;
@@ -31,20 +32,6 @@ passes!("neon");
 /// The last register is loaded whole, also where only 12 of its bytes are used.
 const fn loaded<const UNIT_BYTES: usize>() -> usize {
     (REGISTERS - 1) * 4 * UNIT_BYTES + 16
-}
-
-#[inline]
-#[target_feature(enable = "neon")]
-fn prefetch(from: *const u8) {
-    // The intrinsic is not stable (rustc 1.95).
-    // SAFETY: a hint, which touches no register and never faults.
-    unsafe {
-        std::arch::asm!(
-            "prfm pldl2keep, [{from}]",
-            from = in(reg) from,
-            options(readonly, nostack, preserves_flags),
-        );
-    }
 }
 
 /// # Safety

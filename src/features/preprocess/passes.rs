@@ -8,7 +8,7 @@
 /// - `Bytes`: a register of a row's bytes, and `STRIP_UNITS`, how many units one holds. `loaded` is how many bytes `load` reads,
 ///   which may be more than it uses; `load_part` takes what a row's end has, and zeros behind it. Both give units of
 ///   four samples, or leave that to `in_order`.
-///   `prefetch` asks for a byte's line, wherever it is: it need not be there.
+///   `prefetch` is `rt::prefetch`'s.
 /// - `Sums`: a sum of 16 bits for each of those bytes. `add_row` adds them, `scale` gives `sum * scale + rounding`,
 ///   `add_part` adds `byte * weight / 256`, rounded down; `in_order` gives them in the order of the row, four to a unit, as a
 ///   `Row`.

@@ -10,3 +10,5 @@ pub mod stop;
 pub mod sync;
 #[path = "../../../src/rt/wait.rs"]
 pub mod wait;
+#[path = "../../../src/rt/prefetch.rs"]
+pub mod prefetch;
