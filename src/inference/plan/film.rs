@@ -71,7 +71,7 @@ fn line(values: &[f32], [gains, shifts]: [&[f32]; 2], activation: Activation, to
     }
 }
 
-/// As [`line`], of words of two bf16: the first half of a vector has the channels of the first factors.
+/// As [`fn@line`], of words of two bf16: the first half of a vector has the channels of the first factors.
 fn pairs(values: &[f32], halves: [[&[f32]; 2]; 2], activation: Activation, to: &mut [f32]) {
     let lanes = halves[0][0].len();
     for (x, to) in values.chunks_exact(lanes).zip(to.chunks_exact_mut(lanes)) {
