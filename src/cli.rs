@@ -234,11 +234,12 @@ pub struct BenchFeatures {
     #[arg(value_name = "ENCODER")]
     pub encoders: Vec<Subject>,
 
-    /// In which precision, as `encoder.precision` [default: each that this processor has an instruction for]
+    /// In which precision, as `encoder.precision` [default: each that this processor has an instruction for; on a GPU f16]
     #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = features::precision)]
     pub precision: Vec<Precision>,
 
-    /// On what, as `encoder.backend`: `plan`, `plan-avx512`, `plan-avx2`, `plan-neon`, `plan-portable`, `candle`
+    /// On what, as `encoder.backend`: `plan`, `plan-avx512`, `plan-avx2`, `plan-neon`, `plan-portable`, `candle`,
+    /// `cuda`
     #[arg(long, value_name = "NAME", default_value = "plan", value_parser = features::backend)]
     pub backend: Backend,
 

@@ -126,4 +126,6 @@ pub enum StepError {
     WouldBlock,
     /// A value is out of its range.
     OutOfRange,
+    /// A device did not give its result by the deadline.
+    Late,
 }

@@ -31,6 +31,8 @@ class Board:
     """… and this in its `model`."""
     architecture: str
     """What `uname -m` says, for a board without a device tree."""
+    cuda: int = 0
+    """The compute capability of its NVIDIA GPU times ten; 0 if it has none."""
 
     @property
     def machine(self) -> str:
@@ -87,4 +89,5 @@ def _board(read: dict[str, Any]) -> Board:
         compatible=tuple(fact(identity, "compatible", [])),
         model=fact(identity, "model", ""),
         architecture=fact(identity, "architecture", ""),
+        cuda=int(fact(read.get("gpu", {}), "cuda", 0)),
     )

@@ -46,6 +46,7 @@ def commit() -> str:
 def compile_for(board: Board, how: Build, log: Log) -> Path:
     """Builds in release mode; gives the binary."""
     command, environment = _command(board, how)
+    command, environment = _with_gpu(board, command, environment, log)
     log.say(f"  {' '.join(command)}")
     log.event("build", command=command)
     try:
@@ -93,6 +94,24 @@ def _command(board: Board, how: Build) -> tuple[list[str], dict[str, str]]:
         # For the C that some crates bring.
         environment[f"CC_{board.target.replace('-', '_')}"] = linker
     return command, environment
+
+
+def _with_gpu(board: Board, command: list[str], environment: dict[str, str], log: Log) -> tuple[list[str], dict[str, str]]:
+    """The kernels of the board's GPU, where nvcc can compile them. Without, the binary has everything else."""
+    if not board.cuda:
+        return command, environment
+    if not _has_nvcc():
+        log.say(f"  without kernels for its GPU (sm_{board.cuda}): there is no nvcc; `scripts/cuda-home` brings one")
+        return command, environment
+    log.say(f"  with kernels for its GPU (sm_{board.cuda})")
+    return [*command, "--features", "cuda"], environment | {"REFLEXARC_CUDA_ARCHITECTURES": str(board.cuda)}
+
+
+def _has_nvcc() -> bool:
+    """Where build.rs looks for it."""
+    homes = [os.environ.get("CUDA_HOME"), str(REPOSITORY / "target" / "cuda-home"), "/usr/local/cuda"]
+    found = any(home and (Path(home) / "bin" / "nvcc").is_file() for home in homes)
+    return found or bool(os.environ.get("NVCC")) or shutil.which("nvcc") is not None
 
 
 def _add_target(target: str) -> None:

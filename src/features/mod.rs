@@ -67,12 +67,25 @@ impl FeatureMap {
     }
 }
 
+/// What is to be said of how an encoder computes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    pub text: String,
+    /// It is not what was asked for.
+    pub is_warning: bool,
+}
+
 /// A vision encoder. Takes all its memory, and warms up, when it is made.
 pub trait Encoder: Send {
     /// As in the configuration: `efficientnet-lite0`.
     fn name(&self) -> &'static str;
 
     fn shape(&self) -> FeatureShape;
+
+    /// What its user should know of how it computes: which GPU, or what stands in for one.
+    fn remark(&self) -> Option<&Remark> {
+        None
+    }
 
     /// Shares its work from now on with partners on other cores. An encoder that cannot lets them go.
     fn share_with(&mut self, _crew: Crew) {}

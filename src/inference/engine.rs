@@ -4,6 +4,9 @@
 
 use serde::Deserialize;
 
+use super::cuda::compile::Feed;
+use super::cuda::config::CudaConfig;
+use super::cuda::runner::Runner;
 use super::kernels::Isa;
 use super::network::Network;
 use super::plan::{Inputs, Limits, Plan, Precision};
@@ -28,6 +31,8 @@ pub enum Backend {
     PlanPortable,
     /// candle's tensors: slow, the reference.
     Candle,
+    /// An NVIDIA GPU.
+    Cuda,
 }
 
 impl Backend {
@@ -41,14 +46,14 @@ impl Backend {
         }
     }
 
-    /// The instruction set of a plan, None for candle.
+    /// The instruction set of a plan, None for candle and for a GPU.
     ///
     /// # Errors
     /// [`Kind::Unsupported`] if the processor lacks it.
     pub fn isa(self) -> Result<Option<Isa>> {
         let name = match self {
             Self::Plan => return Ok(Some(Isa::best())),
-            Self::Candle => return Ok(None),
+            Self::Candle | Self::Cuda => return Ok(None),
             Self::PlanAvx512 => "avx512",
             Self::PlanAvx2 => "avx2",
             Self::PlanNeon => "neon",
@@ -69,6 +74,7 @@ impl Backend {
 enum Runs {
     Plan(Box<Plan>),
     Candle(Box<Reference>),
+    Cuda(Box<Runner>),
 }
 
 /// A network with all memory that a run needs.
@@ -89,12 +95,31 @@ impl Engine {
         precision: Precision,
         rows: usize,
     ) -> Result<Self> {
+        Self::with_device(network, backend, precision, rows, &CudaConfig::default())
+    }
+
+    /// As [`new`](Self::new), with what is said about the GPU, for the backend of that; it has a precision of its own.
+    ///
+    /// # Errors
+    /// As there; `NoDevice` if there is no GPU.
+    pub fn with_device(
+        network: &Network,
+        backend: Backend,
+        precision: Precision,
+        rows: usize,
+        device: &CudaConfig,
+    ) -> Result<Self> {
         let shape = network.output();
         let limits = Limits { rows, sequences: 1 };
         let runs = match backend.isa()? {
             Some(isa) => {
                 check(isa, precision)?;
                 Runs::Plan(Box::new(Plan::new(network, isa, precision, limits)))
+            }
+            None if backend == Backend::Cuda => {
+                only_own_precision(precision)?;
+                let runner = Runner::new(network, &Feed::Values, rows, device)?;
+                Runs::Cuda(Box::new(runner))
             }
             None => {
                 if precision != Precision::F32 {
@@ -117,11 +142,12 @@ impl Engine {
         })
     }
 
-    /// What the kernels run on: `avx512`, `avx2`, `neon`, `portable` or `candle`.
+    /// What the kernels run on: `avx512`, `avx2`, `neon`, `portable`, `candle` or `cuda`.
     pub fn name(&self) -> &'static str {
         match &self.runs {
             Runs::Plan(plan) => plan.isa().name(),
             Runs::Candle(_) => "candle",
+            Runs::Cuda(_) => "cuda",
         }
     }
 
@@ -157,7 +183,7 @@ impl Engine {
     /// See [`Plan::run`].
     ///
     /// # Errors
-    /// `Compute` if candle fails.
+    /// `Compute` if candle fails, or a GPU was made for another number of rows; `Late` and `DeviceLost` of a GPU.
     pub fn run<'a>(
         &mut self,
         inputs: impl Into<Inputs<'a>>,
@@ -172,6 +198,7 @@ impl Engine {
                     .map_err(|_| StepError::Compute)?;
                 output.copy_from_slice(&values);
             }
+            Runs::Cuda(runner) => return runner.run(inputs, output),
         }
         Ok(())
     }
@@ -216,6 +243,22 @@ pub fn check(isa: Isa, precision: Precision) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Refuses a precision of the processor for a GPU, which has its own.
+///
+/// # Errors
+/// [`Kind::Config`].
+pub fn only_own_precision(precision: Precision) -> Result<()> {
+    if precision == Precision::F32 {
+        return Ok(());
+    }
+    Err(Fault::new(
+        Kind::Config,
+        "this precision is one of the processor",
+        "a GPU computes in that of `encoder.cuda.precision`: \"f16\" or \"f32\"",
+        "leave `encoder.precision` out, or set `encoder.cuda.fallback` to \"plan\": then it is what the processor takes",
+    ))
 }
 
 fn only_f32() -> Fault {

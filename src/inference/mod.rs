@@ -16,6 +16,9 @@ pub mod plan;
 // The description on candle's tensors.
 pub mod reference;
 
+// The description, compiled for a GPU.
+pub mod cuda;
+
 // A network with what runs it, as a user chooses.
 pub mod engine;
 

@@ -497,13 +497,14 @@ fn padded(values: &[f32]) -> Option<(u8, [f32; DOF_MAX])> {
 }
 
 /// In the order of their codes, the first of which is 2.
-const ERRORS: [StepError; 6] = [
+const ERRORS: [StepError; 7] = [
     StepError::BadFrame,
     StepError::NotFinite,
     StepError::Compute,
     StepError::DeviceLost,
     StepError::WouldBlock,
     StepError::OutOfRange,
+    StepError::Late,
 ];
 
 fn outcome_code(outcome: Outcome) -> u8 {

@@ -179,6 +179,8 @@ pub(super) fn facts(
         .iter()
         .map(|why| format!("not granted: {why}"))
         .collect();
+    let remarks = opened.remarks.iter().filter(|remark| remark.is_warning);
+    warnings.extend(remarks.map(|remark| remark.text.clone()));
     let slots_out: u32 = ended.captures.iter().map(|capture| capture.slots_out).sum();
     if slots_out > 0 {
         warnings.push(format!("{slots_out} slots had not come home at the end"));

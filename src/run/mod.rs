@@ -178,6 +178,9 @@ pub fn report(config: &Config, args: &cli::Run) -> Result<(Report, Option<Fault>
     }
     let planned = format!("{title}{}{}", said_of_board(config), plan.why);
     announce(&planned, &refused, args.quiet);
+    for remark in opened.remarks.iter().filter(|remark| remark.is_warning) {
+        console::line(format_args!("warning: {}", remark.text));
+    }
 
     let kept = start_recording(&mut pipeline, config, &opened)
         .and_then(|recording| Ok((recording, found.map(Found::start).transpose()?)));

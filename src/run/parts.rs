@@ -14,8 +14,8 @@ use crate::cli;
 use crate::config::{Config, PolicyName};
 use crate::error::{Fault, Kind, Result};
 use crate::estimate::way::{SensorLoad, Way, WindowLoad};
-use crate::features::Encoder;
 use crate::features::encoders;
+use crate::features::{Encoder, Remark};
 use crate::frame::{FrameFormat, StampSource};
 use crate::fusion::align::AlignConfig;
 use crate::language::Heard;
@@ -23,7 +23,7 @@ use crate::lens::Lens;
 use crate::link::EveryReader;
 use crate::link::policy::LinkPolicy;
 use crate::models;
-use crate::pipeline::Parts;
+use crate::pipeline::{OtherCamera, Parts};
 use crate::policy::gaze::Gaze;
 use crate::policy::still::Still;
 use crate::policy::{Explainer, Policy, PolicyStatus};
@@ -57,6 +57,8 @@ pub(super) struct Opened {
     pub truth: Option<SceneTruth>,
     /// The source has an end of its own.
     pub ends_by_itself: bool,
+    /// What is to be said of how the encoders compute, each thing once.
+    pub remarks: Vec<Remark>,
     /// Measured: from a frame to its feature map.
     work: Nanos,
     /// The time between frames, if the source goes on when nobody takes them.
@@ -155,6 +157,7 @@ pub(super) fn open_resumed(config: &Config, args: &cli::Run, resume: Resume) -> 
             .map(|source| CameraAbout::of(&**source))
             .collect(),
         encoder: encoders[0].name(),
+        remarks: remarks(&encoders, &others),
         policy: policy.name(),
         sink: sink.describe(),
         sink_is_stdout: config.sink == Some(SinkConfig::JsonLines("-".into())),
@@ -216,6 +219,15 @@ fn open_encoders(
 ) -> Result<Vec<Box<dyn Encoder>>> {
     let open = |_| encoders::open(&config.encoder, format);
     (0..workers).map(open).collect()
+}
+
+/// Of all encoders, each once.
+fn remarks(encoders: &[Box<dyn Encoder>], others: &[OtherCamera]) -> Vec<Remark> {
+    let others = others.iter().map(|other| &other.encoder);
+    let all = encoders.iter().chain(others);
+    let mut remarks: Vec<Remark> = all.filter_map(|e| e.remark().cloned()).collect();
+    remarks.dedup();
+    remarks
 }
 
 /// Encoders, and the policy that reads what they make.
@@ -322,6 +334,10 @@ impl Opened {
             format!("policy:  {}", self.policy),
             format!("sink:    {}", self.sink),
         ];
+        lines.extend(self.remarks.iter().map(|remark| match remark.is_warning {
+            true => format!("warning: {}", remark.text),
+            false => remark.text.clone(),
+        }));
         let others = self.cameras[1..].iter().zip(1..);
         lines.extend(others.map(|(camera, index)| format!("camera-{index}: {}", camera.name)));
         lines.extend(

@@ -197,13 +197,14 @@ impl What {
 }
 
 /// The reasons of a failure, by their code less 2.
-const FAILURES: [StepError; 6] = [
+const FAILURES: [StepError; 7] = [
     StepError::BadFrame,
     StepError::NotFinite,
     StepError::Compute,
     StepError::DeviceLost,
     StepError::WouldBlock,
     StepError::OutOfRange,
+    StepError::Late,
 ];
 
 fn code(outcome: Outcome) -> u8 {

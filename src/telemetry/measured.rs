@@ -48,13 +48,14 @@ impl Series {
 pub struct Failures([u64; Self::KINDS.len()]);
 
 impl Failures {
-    const KINDS: [(StepError, &'static str); 6] = [
+    const KINDS: [(StepError, &'static str); 7] = [
         (StepError::BadFrame, "bad frame"),
         (StepError::NotFinite, "not finite"),
         (StepError::Compute, "compute"),
         (StepError::DeviceLost, "device lost"),
         (StepError::WouldBlock, "would block"),
         (StepError::OutOfRange, "out of range"),
+        (StepError::Late, "late"),
     ];
 
     fn add(&mut self, error: StepError) {

@@ -179,7 +179,8 @@ fn the_configuration_names_what_it_does_not_know() {
     for (text, known) in [
         ("name = \"resnet\"", "`efficientnet-lite0`"),
         ("name = \"resnet\"", "`resnet18`"),
-        ("backend = \"cuda\"", "plan"),
+        ("backend = \"tpu\"", "plan"),
+        ("[cuda]\nfallback = \"cpu\"", "plan"),
         ("precision = \"f8\"", "bf16"),
         ("features = \"all\"", "summary"),
         ("weight = \"file\"", "weights"),

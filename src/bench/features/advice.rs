@@ -1,5 +1,6 @@
 //! What holds a network back, and what would help: in words, from what was measured.
 
+use crate::bench::features::CUDA;
 use crate::bench::features::data::{Limit, Row};
 use crate::telemetry::durations::duration;
 
@@ -43,6 +44,7 @@ pub fn limit(of_peak: Option<f64>, of_bandwidth: f64) -> Limit {
 pub fn advice(row: &Row, others: &[Row], place: &Place) -> Vec<String> {
     [
         candle(row, place),
+        gpu(row),
         set(row, place),
         precision(row, others, place),
         limited(row, place),
@@ -65,8 +67,15 @@ fn candle(row: &Row, place: &Place) -> Option<String> {
     })
 }
 
+fn gpu(row: &Row) -> Option<String> {
+    (row.backend == CUDA).then(|| {
+        "on the GPU; its own peaks are not measured here, and the processor's say nothing about it: docs/cuda.md"
+            .to_owned()
+    })
+}
+
 fn set(row: &Row, place: &Place) -> Option<String> {
-    let is_forced = row.backend != "candle" && row.backend != place.best;
+    let is_forced = row.backend != "candle" && row.backend != CUDA && row.backend != place.best;
     is_forced.then(|| {
         format!(
             "this processor also has {}, which is faster than {}",
@@ -77,7 +86,7 @@ fn set(row: &Row, place: &Place) -> Option<String> {
 
 /// From what was measured beside it, or what the processor has.
 fn precision(row: &Row, others: &[Row], place: &Place) -> Option<String> {
-    if row.precision != "f32" || row.backend == "candle" {
+    if row.precision != "f32" || row.backend == "candle" || row.backend == CUDA {
         return None;
     }
     let same = |other: &&Row| {

@@ -27,6 +27,8 @@ use crate::bench::command::Answer;
 use crate::cli;
 use crate::console;
 use crate::error::{Fault, Kind, Result};
+use crate::inference::cuda::config::CudaConfig;
+use crate::inference::cuda::program::Numbers;
 use crate::inference::engine::{self, Backend, Engine};
 use crate::inference::kernels::Isa;
 use crate::inference::network::Network;
@@ -38,6 +40,9 @@ use advice::{Place, advice, limit};
 use data::{Features, Row, SCHEMA};
 use measure::{Job, Measured};
 use subject::{Given, Subject, Weights};
+
+/// What an engine on a GPU is called.
+const CUDA: &str = "cuda";
 
 /// All precisions, the most exact first.
 const PRECISIONS: [Precision; 4] = [
@@ -130,8 +135,16 @@ fn measured(
 ) -> Result<Row> {
     let given = Given::to(encoder, args.words)?;
     let rows = given.rows();
-    let engine = Engine::new(network, args.backend, precision, rows)?;
-    let weight_bytes = network.weights_read(rows) * bytes(precision);
+    let device = CudaConfig {
+        precision: numbers(args),
+        ..CudaConfig::default()
+    };
+    let engine = Engine::with_device(network, args.backend, precision, rows, &device)?;
+    let (precision_name, weight_bytes) = match args.backend {
+        Backend::Cuda => (device.precision.name().to_owned(), device.precision.bytes()),
+        _ => (name(precision), bytes(precision)),
+    };
+    let weight_bytes = network.weights_read(rows) * weight_bytes;
     let multiply_adds = network.multiply_adds(rows) as u64;
     let backend = engine.name();
     let words = match encoder {
@@ -151,7 +164,7 @@ fn measured(
     .run()?;
     let row = Row {
         encoder: encoder.name().to_owned(),
-        precision: name(precision),
+        precision: precision_name,
         backend: backend.to_owned(),
         threads: cores.len(),
         cores: cores.to_vec(),
@@ -175,7 +188,11 @@ impl Row {
         let peak_flops = done.multiply_adds.map(|peak| 2.0 * peak);
         let of_peak = peak_flops.map(|peak| flops / peak);
         let bytes_per_s = self.weight_bytes as f64 * per_s;
-        let of_bandwidth = bytes_per_s / done.bytes;
+        // A GPU's memory is another, whose speed is not measured.
+        let of_bandwidth = match self.backend == CUDA {
+            true => 0.0,
+            false => bytes_per_s / done.bytes,
+        };
         Self {
             forwards: done.forwards,
             min_ns: done.min.clamp_u64(),
@@ -205,6 +222,14 @@ fn precisions(args: &cli::BenchFeatures) -> Result<Vec<Precision>> {
     };
     let all = PRECISIONS.into_iter();
     Ok(all.filter(|&p| engine::check(isa, p).is_ok()).collect())
+}
+
+/// In what a GPU computes: f16 unless f32 is asked for.
+fn numbers(args: &cli::BenchFeatures) -> Numbers {
+    match args.precision[..] {
+        [Precision::F32] => Numbers::F32,
+        _ => Numbers::F16,
+    }
 }
 
 /// As in the configuration.

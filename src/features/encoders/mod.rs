@@ -20,6 +20,7 @@ use super::networks::Model;
 use super::preprocess::Crop;
 use crate::error::{Fault, Kind, Result};
 use crate::frame::FrameFormat;
+use crate::inference::cuda::config::CudaConfig;
 use crate::inference::engine::Backend;
 use crate::inference::plan::Precision;
 use crate::models;
@@ -70,11 +71,14 @@ pub struct EncoderConfig {
     /// `"vit-tiny"`, `"vit-small"`, `"dinov2-small"`, or `"null"`, which computes nothing.
     pub name: EncoderName,
     /// What computes it: `"plan"` (default, the fastest instruction set of the processor), `"plan-avx512"`,
-    /// `"plan-avx2"`, `"plan-neon"`, `"plan-portable"`, or `"candle"` (the slow reference).
+    /// `"plan-avx2"`, `"plan-neon"`, `"plan-portable"`, `"candle"` (the slow reference), or `"cuda"`, an NVIDIA GPU, where the
+    /// binary was built for one (docs/cuda.md).
     pub backend: Backend,
     /// What it multiplies with: `"f32"` (default), `"bf16"`, `"f16"` or `"int8"`, which are refused where the processor has no
     /// instructions for them. What they cost in accuracy is in `docs/inference.md`.
     pub precision: Precision,
+    /// For the backend `"cuda"`, which has a precision of its own there.
+    pub cuda: CudaConfig,
     /// What it gives: `"map"` (default), the features of each position, or `"summary"`, those of the whole picture.
     pub features: Features,
     /// The weights, a safetensors file. Default for the EfficientNets: those that `reflexarc models fetch` has put into the
@@ -152,7 +156,8 @@ impl EncoderConfig {
         if partners == 0 {
             return Ok(());
         }
-        if self.name == EncoderName::Null || self.backend == Backend::Candle {
+        if self.name == EncoderName::Null || matches!(self.backend, Backend::Candle | Backend::Cuda)
+        {
             return refused(
                 "only networks that run as a plan share their work".to_owned(),
                 "leave encoder.partners out, or name a network and leave encoder.backend out",

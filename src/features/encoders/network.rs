@@ -1,7 +1,7 @@
 //! The encoder of real runs: camera frame, preprocess, network, feature map.
 //!
-//! Thread: features. Allocates: in `new`; after that only for MJPEG frames and on the candle backend. Blocks: no.
-//! Locks: no (candle: yes). Syscalls: no.
+//! Thread: features. Allocates: in `new`; after that only for MJPEG frames and on the candle backend. Blocks: no; for a GPU it
+//! looks until a deadline. Locks: no (candle and NVIDIA's driver: yes). Syscalls: no (the driver: few).
 
 use std::path::Path;
 
@@ -11,9 +11,13 @@ use super::EncoderConfig;
 use crate::error::{Fault, Kind, Result, StepError};
 use crate::features::networks::{Model, Until};
 use crate::features::preprocess::Preprocess;
-use crate::features::{Encoder, FeatureMap, FeatureShape, FrameView};
+use crate::features::{Encoder, FeatureMap, FeatureShape, FrameView, Remark};
 use crate::frame::FrameFormat;
-use crate::inference::engine::Engine;
+use crate::inference::cuda::compile::Feed;
+use crate::inference::cuda::config::Fallback;
+use crate::inference::cuda::runner::Runner;
+use crate::inference::engine::{Backend, Engine, only_own_precision};
+use crate::inference::network::Network;
 use crate::inference::plan::Input;
 use crate::inference::tensors::TensorFile;
 use crate::rt::crew::Crew;
@@ -37,12 +41,22 @@ pub enum Features {
 pub struct NetworkEncoder {
     model: Model,
     preprocess: Preprocess,
-    engine: Engine,
+    computes: Computes,
     shape: FeatureShape,
-    /// The normalised picture.
+    /// The normalised picture; empty where a GPU makes it.
     input: Vec<f32>,
     /// What the network puts out where that is more than the map, else empty.
     output: Vec<f32>,
+    /// See [`Encoder::remark`].
+    remark: Option<Remark>,
+}
+
+/// What computes the map.
+enum Computes {
+    /// Of the picture that is made here.
+    Here(Box<Engine>),
+    /// Of the frame itself.
+    Device(Box<Runner>),
 }
 
 impl NetworkEncoder {
@@ -60,7 +74,8 @@ impl NetworkEncoder {
         };
         let file = TensorFile::read(weights, model.fix())?;
         let network = model.network(&file.tensors()?, until)?;
-        let engine = Engine::new(&network, config.backend, config.precision, model.rows())?;
+        let preprocess = Preprocess::new(format, config.crop, input)?;
+        let (computes, remark) = computes(&network, model, config, &preprocess)?;
         let shape = match config.features {
             Features::Map => model.map(),
             Features::Summary => FeatureShape {
@@ -69,21 +84,26 @@ impl NetworkEncoder {
                 ..model.map()
             },
         };
-        let output = match engine.output_len() {
+        let (input, len) = match &computes {
+            Computes::Here(engine) => (vec![0.0; input.len()], engine.output_len()),
+            Computes::Device(runner) => (Vec::new(), runner.output_len()),
+        };
+        let output = match len {
             len if len == shape.len() => Vec::new(),
             len => vec![0.0; len],
         };
         let mut encoder = Self {
             model,
-            preprocess: Preprocess::new(format, config.crop, input)?,
-            engine,
+            preprocess,
+            computes,
             shape,
-            input: vec![0.0; input.len()],
+            input,
             output,
+            remark,
         };
         let mut map = FeatureMap::new(shape);
         for _ in 0..WARM_UP_FORWARDS {
-            encoder.encode(&mut map).map_err(|error| {
+            encoder.warm_up(&mut map).map_err(|error| {
                 Fault::new(
                     Kind::Model,
                     format!("the encoder failed on a grey picture: {error:?}"),
@@ -95,22 +115,32 @@ impl NetworkEncoder {
         Ok(encoder)
     }
 
-    /// What it computes on: `avx512`, `avx2`, `neon`, `portable` or `candle`.
+    /// What it computes on: `avx512`, `avx2`, `neon`, `portable`, `candle` or `cuda`.
     pub fn computes_on(&self) -> &'static str {
-        self.engine.name()
+        match &self.computes {
+            Computes::Here(engine) => engine.name(),
+            Computes::Device(_) => "cuda",
+        }
+    }
+
+    fn warm_up(&mut self, out: &mut FeatureMap) -> Result<(), StepError> {
+        if let Computes::Device(runner) = &mut self.computes {
+            runner.begin(&vec![0; runner.input_len()])?;
+        }
+        self.encode(out)
     }
 
     /// Computes the map of a normalised picture, `[row][column][red, green, blue]`, in place of a frame.
     ///
     /// # Errors
-    /// `Compute` when the picture or the map has another size than the network's, or candle fails; `NotFinite` when the map
-    /// has a value that is none.
+    /// `Compute` when the picture or the map has another size than the network's, candle fails, or a GPU computes it, which takes
+    /// frames alone; `NotFinite` when the map has a value that is none.
     pub fn encode_picture(
         &mut self,
         picture: &[f32],
         out: &mut FeatureMap,
     ) -> Result<(), StepError> {
-        if picture.len() != self.input.len() {
+        if picture.len() != self.input.len() || matches!(self.computes, Computes::Device(_)) {
             return Err(StepError::Compute);
         }
         self.input.copy_from_slice(picture);
@@ -128,28 +158,45 @@ impl Encoder for NetworkEncoder {
     }
 
     fn share_with(&mut self, crew: Crew) {
-        self.engine.share_with(crew);
+        if let Computes::Here(engine) = &mut self.computes {
+            engine.share_with(crew);
+        }
+    }
+
+    fn remark(&self) -> Option<&Remark> {
+        self.remark.as_ref()
     }
 
     fn load(&mut self, frame: FrameView<'_>) -> Result<(), StepError> {
-        // They wake while the frame is read.
-        self.engine.call_partners();
-        let read = self.preprocess.run(frame, &mut self.input);
-        if read.is_err() {
-            self.engine.dismiss_partners();
+        match &mut self.computes {
+            Computes::Here(engine) => {
+                // They wake while the frame is read.
+                engine.call_partners();
+                let read = self.preprocess.run(frame, &mut self.input);
+                if read.is_err() {
+                    engine.dismiss_partners();
+                }
+                read
+            }
+            Computes::Device(runner) => runner.begin(self.preprocess.raw(frame)?),
         }
-        read
     }
 
     fn encode(&mut self, out: &mut FeatureMap) -> Result<(), StepError> {
         if out.shape() != self.shape {
             return Err(StepError::Compute);
         }
-        let (input, rows) = (Input::Picture(&self.input), self.model.rows());
-        if self.output.is_empty() {
-            self.engine.run(input, rows, out.values_mut())?;
-        } else {
-            self.engine.run(input, rows, &mut self.output)?;
+        let to = match self.output.is_empty() {
+            true => out.values_mut(),
+            false => &mut self.output,
+        };
+        match &mut self.computes {
+            Computes::Here(engine) => {
+                engine.run(Input::Picture(&self.input), self.model.rows(), to)?;
+            }
+            Computes::Device(runner) => runner.finish(to)?,
+        }
+        if !self.output.is_empty() {
             // A class token comes first.
             let map = self.output.len() - self.shape.len();
             out.values_mut().copy_from_slice(&self.output[map..]);
@@ -159,6 +206,53 @@ impl Encoder for NetworkEncoder {
         } else {
             Err(StepError::NotFinite)
         }
+    }
+}
+
+/// The device or the engine that is asked for, or the one that stands in for a device, with what is to be said of it.
+fn computes(
+    network: &Network,
+    model: Model,
+    config: &EncoderConfig,
+    preprocess: &Preprocess,
+) -> Result<(Computes, Option<Remark>)> {
+    let engine = |backend| {
+        let engine = Engine::new(network, backend, config.precision, model.rows())?;
+        Ok(Computes::Here(Box::new(engine)))
+    };
+    if config.backend != Backend::Cuda {
+        return Ok((engine(config.backend)?, None));
+    }
+    let may_fall_back = config.cuda.fallback == Fallback::Plan;
+    if !may_fall_back {
+        only_own_precision(config.precision)?;
+    }
+    let feed = Feed::Camera(Box::new(preprocess.for_device()));
+    match Runner::new(network, &feed, model.rows(), &config.cuda) {
+        Ok(runner) => {
+            let device = runner.device();
+            let text = format!(
+                "the encoder computes on GPU {}, {} (sm_{}, {} multiprocessors), in {}",
+                config.cuda.device,
+                device.name,
+                device.architecture,
+                device.multiprocessors,
+                config.cuda.precision.name()
+            );
+            let is_warning = false;
+            let remark = Remark { text, is_warning };
+            Ok((Computes::Device(Box::new(runner)), Some(remark)))
+        }
+        Err(fault) if may_fall_back => {
+            let text = format!(
+                "the encoder computes on the processor instead of a GPU: {}: {}",
+                fault.what, fault.why
+            );
+            let is_warning = true;
+            let remark = Remark { text, is_warning };
+            Ok((engine(Backend::Plan)?, Some(remark)))
+        }
+        Err(fault) => Err(fault),
     }
 }
 

@@ -11,6 +11,7 @@
 //! Thread: features. Allocates: in `Plane::new`. Blocks: no. Locks: no. Syscalls: no.
 
 use super::filter::{Axis, RowSpan, UnitSpan};
+use crate::inference::cuda::tables;
 
 /// Samples in a unit.
 pub const SAMPLES: usize = 4;
@@ -115,6 +116,21 @@ impl Plane {
             bytes: &frame[self.start..],
             stride: self.stride,
             row_bytes: self.row_bytes,
+        }
+    }
+
+    /// The same tables for a device, for a picture of so many rows.
+    pub fn for_device(&self, rows: usize) -> tables::Plane {
+        let spans = self.row_spans.iter().flatten().take(rows);
+        let columns = self.columns.iter();
+        tables::Plane {
+            start: self.start,
+            stride: self.stride,
+            row_bytes: self.row_bytes,
+            unit_bytes: self.unit_bytes,
+            row_scale: self.row_scale,
+            rows: spans.map(RowSpan::for_device).collect(),
+            columns: columns.map(UnitSpan::for_device).collect(),
         }
     }
 

@@ -9,6 +9,8 @@
 //!
 //! Thread: any. Allocates: yes, when a [`super::Preprocess`] is made.
 
+use crate::inference::cuda::tables;
+
 /// The part of the picture that becomes the model's input, along one axis, in source pixels.
 #[derive(Clone, Copy, Debug)]
 pub struct Interval {
@@ -188,6 +190,15 @@ impl RowSpan {
         self.whole..self.whole + self.whole_count
     }
 
+    pub fn for_device(&self) -> tables::RowSpan {
+        tables::RowSpan {
+            whole: self.whole,
+            whole_count: self.whole_count,
+            edges: self.edges,
+            rounding: self.rounding,
+        }
+    }
+
     /// The first row that is read.
     pub fn first(&self) -> usize {
         self.edges[0].0
@@ -208,6 +219,17 @@ pub struct UnitSpan {
     pub count: usize,
     pub head: [f32; 4],
     pub tail: [f32; 4],
+}
+
+impl UnitSpan {
+    pub fn for_device(&self) -> tables::UnitSpan {
+        tables::UnitSpan {
+            first: self.first,
+            count: self.count,
+            head: self.head,
+            tail: self.tail,
+        }
+    }
 }
 
 /// The exact average over `start .. start + length`, not yet divided by `length`.

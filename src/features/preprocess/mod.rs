@@ -57,6 +57,7 @@ use jpeg::Mjpeg;
 use super::FrameView;
 use crate::error::{Fault, Kind, Result, StepError};
 use crate::frame::{FrameFormat, PixelFormat};
+use crate::inference::cuda::tables::Camera;
 
 /// What the model wants: `height` rows of `width` pixels of R, G, B as `(value - mean) / std`, values 0..=255.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -204,6 +205,31 @@ impl Preprocess {
         self.planes.iter().map(Plane::bytes_read).sum()
     }
 
+    /// The same tables for a device that makes the two passes itself, on [`raw`](Self::raw) bytes.
+    pub fn for_device(&self) -> Camera {
+        Camera {
+            width: self.output.width,
+            height: self.output.height,
+            planes: self
+                .planes
+                .iter()
+                .map(|plane| plane.for_device(self.output.height))
+                .collect(),
+            factors: self.finish.factors,
+            offset: self.finish.offset,
+            low: self.finish.low,
+            high: self.finish.high,
+        }
+    }
+
+    /// The bytes that the passes read, decoded if they were MJPEG.
+    ///
+    /// # Errors
+    /// `BadFrame` when the frame is short, of another format, or a damaged JPEG.
+    pub fn raw<'a>(&'a mut self, frame: FrameView<'a>) -> Result<&'a [u8], StepError> {
+        raw(&mut self.mjpeg, &self.format, self.least_bytes, frame)
+    }
+
     /// Reads the frame into `out`, row by row, R, G, B for each pixel.
     ///
     /// # Errors
@@ -213,16 +239,7 @@ impl Preprocess {
     /// If `out` has not [`OutputSpec::len`] values.
     pub fn run(&mut self, frame: FrameView<'_>, out: &mut [f32]) -> Result<(), StepError> {
         assert_eq!(out.len(), self.output.len(), "an output of another size");
-        if frame.meta.format != self.format {
-            return Err(StepError::BadFrame);
-        }
-        let bytes = match &mut self.mjpeg {
-            Some(mjpeg) => mjpeg.decode(frame.bytes)?,
-            None => frame.bytes,
-        };
-        if bytes.len() < self.least_bytes {
-            return Err(StepError::BadFrame);
-        }
+        let bytes = raw(&mut self.mjpeg, &self.format, self.least_bytes, frame)?;
         let block_values = ROWS * self.output.width * 3;
         for (block, values) in out.chunks_mut(block_values).enumerate() {
             let out = BlockRows::new(values, self.output.width);
@@ -247,6 +264,26 @@ impl Preprocess {
         }
         Ok(())
     }
+}
+
+/// See [`Preprocess::raw`].
+fn raw<'a>(
+    mjpeg: &'a mut Option<Mjpeg>,
+    format: &FrameFormat,
+    least_bytes: usize,
+    frame: FrameView<'a>,
+) -> Result<&'a [u8], StepError> {
+    if frame.meta.format != *format {
+        return Err(StepError::BadFrame);
+    }
+    let bytes = match mjpeg {
+        Some(mjpeg) => mjpeg.decode(frame.bytes)?,
+        None => frame.bytes,
+    };
+    if bytes.len() < least_bytes {
+        return Err(StepError::BadFrame);
+    }
+    Ok(bytes)
 }
 
 fn check_format(format: &FrameFormat) -> Result<()> {

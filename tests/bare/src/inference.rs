@@ -6,3 +6,6 @@ pub mod kernels;
 pub mod network;
 #[path = "../../../src/inference/plan/mod.rs"]
 pub mod plan;
+
+#[path = "cuda.rs"]
+pub mod cuda;
