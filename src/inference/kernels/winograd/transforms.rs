@@ -7,7 +7,7 @@ use super::super::lanes::Lanes;
 use super::super::unrolled;
 use super::{REACH, Shape, TILE};
 
-/// What [`Job::new`] has checked.
+/// What [`Job::new`](super::Job::new) has checked.
 ///
 /// Contract: `input` plus the strides is valid for each of `height` by `width` pixels of each of the blocks; `output` has for each
 /// place, `place_stride` apart, and each block a vector for each tile.
@@ -25,7 +25,7 @@ pub struct Spread {
     pub(super) place_stride: usize,
 }
 
-/// What [`Job::new`] has checked.
+/// What [`Job::new`](super::Job::new) has checked.
 ///
 /// Contract: `sums` has for each place, `place_stride` apart, and each block a vector for each tile; `bias` has a vector for each
 /// block; `output` plus the strides, and `residual` unless it is null, are valid for each of `height` by `width` pixels of each
