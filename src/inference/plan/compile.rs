@@ -1,8 +1,7 @@
 //! From a description to stages.
 //!
 //! What is done at load, so that no frame pays for it: factors go into the weights before them, the scale of a softmax goes
-//! into the queries' weights, sums and activations join the product before them, weights are packed, and values that are
-//! not needed at the same time share a slot.
+//! into the queries' weights, sums and activations join the product before them, weights are packed. Where values live then, `layout` says.
 //!
 //! With bf16 all pictures are bf16, and so are rows that only products read; rows that others read too are made as both by a layer
 //! norm, and rounded by a stage of its own elsewhere. With int8 only what a depthwise convolution makes is made so.
@@ -17,13 +16,11 @@ use super::super::network::{
 };
 use super::canvas::Canvas;
 use super::dense::Dense;
+use super::layout::{Draft, Drafts, Layout, edge, key};
 use super::pictures::WINDOW_MAX;
-use super::turns::{edges, groups, rooms};
+use super::turns::edges;
 use super::winograd::Winograd;
-use super::{Columns, GROUP_MAX, Heads, Limits, Precision, Program, Source, Stage, Work};
-
-/// Where a value is not in a slot.
-const NO_SLOT: usize = usize::MAX;
+use super::{Columns, Heads, Limits, Precision, Program, Source, Work};
 
 /// Pixels that a tile can have: how many rows decides between tall and wide tiles, and more than a tile's do not matter.
 const TILE_ROWS: usize = 16;
@@ -36,31 +33,6 @@ impl Program {
         }
         compiler.finish()
     }
-}
-
-/// A stage whose values have no slots yet.
-pub(super) struct Draft {
-    /// With keys where slots will be.
-    pub(super) work: Work,
-    pub(super) value: usize,
-    /// Of what it makes.
-    pub(super) precision: Precision,
-    /// It makes the value as bf16 too.
-    also: bool,
-}
-
-/// In which a value can be.
-const PRECISIONS: usize = 4;
-
-/// A value in one precision.
-pub(super) fn key(value: usize, precision: Precision) -> usize {
-    PRECISIONS * value
-        + match precision {
-            Precision::F32 => 0,
-            Precision::Bf16 => 1,
-            Precision::Int8 => 2,
-            Precision::F16 => 3,
-        }
 }
 
 struct Compiler<'a> {
@@ -437,122 +409,28 @@ impl<'a> Compiler<'a> {
             slot: key(value.index(), precision),
             rows: shape.rows,
             columns: shape.columns,
-            edge: match precision {
-                // Only windows of one pixel read these.
-                Precision::F16 | Precision::Int8 => 0,
-                _ => self.edges[value.index()],
-            },
+            edge: edge(precision, self.edges[value.index()]),
             precision,
             is_interleaved: matches!(op, Op::Picture { .. }),
             room: usize::MAX,
         }
     }
 
-    /// Gives each value a slot that no other needs while it lives, and each slot the size of its largest value.
     fn finish(self) -> Program {
-        let mut drafts: Vec<Draft> = self.drafts.into_iter().flatten().collect();
-        let count = PRECISIONS * self.network.ops.len();
-        let mut last_use = vec![usize::MAX; count];
-        let mut readers = vec![0; count];
-        for (place, draft) in drafts.iter_mut().enumerate() {
-            for source in draft.work.sources() {
-                last_use[source.slot] = place;
-                readers[source.slot] += 1;
-            }
-        }
-        let groups = groups(&drafts, &readers, &self.edges, self.isa, self.network);
-        // All of a group's stages take turns, so what one of them reads is needed until the last is done.
-        for used in &mut last_use {
-            let group = groups.iter().find(|group| group.stages.contains(used));
-            *used = group.map_or(*used, |group| group.stages.end - 1);
-        }
-        let (mut slots, mut free): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
-        let mut slot_of = vec![NO_SLOT; count];
-        let rooms = rooms(&drafts, &groups);
-        let mut room_of = vec![usize::MAX; count];
-        for (draft, &room) in drafts.iter().zip(&rooms) {
-            room_of[key(draft.value, draft.precision)] = room;
-        }
-        let (mut stages, mut inner) = (Vec::new(), [0; GROUP_MAX - 1]);
-        let mut scratch = [0; 2];
-        for (place, mut draft) in drafts.into_iter().enumerate() {
-            let shape = self.network.shapes[draft.value];
-            let rows = match shape.rows {
-                Rows::Each { more } => self.limits.rows + more * self.limits.sequences,
-                Rows::Fixed { rows } => rows * self.limits.sequences,
-                Rows::Picture { .. } => 0,
-            };
-            let edge = match draft.precision {
-                // Only windows of one pixel read these.
-                Precision::F16 | Precision::Int8 => 0,
-                _ => self.edges[draft.value],
-            };
-            let is_interleaved = matches!(draft.work, Work::Picture);
-            if let Work::Winograd { winograd, .. } = &draft.work {
-                let floats = winograd.scratch();
-                scratch = [scratch[0].max(floats[0]), scratch[1].max(floats[1])];
-            }
-            let picture = match shape.rows {
-                Rows::Picture { height, width } => {
-                    let canvas =
-                        Canvas::new(self.isa, shape.rows, shape.columns, edge, is_interleaved)
-                            .of_precision(draft.precision)
-                            .with_room(rooms[place]);
-                    canvas.floats() + scales(draft.precision, height * width)
-                }
-                _ => 0,
-            };
-            let mut take = |precision: Precision| {
-                let slot = free.pop().unwrap_or_else(|| {
-                    slots.push(0);
-                    slots.len() - 1
-                });
-                let blocks = self.isa.blocks(shape.columns);
-                let blocks = blocks.div_ceil(precision.columns_per_word());
-                // A pitch has one row more where the rows are even.
-                let floats = match picture {
-                    0 => blocks * self.isa.lanes() * (rows + 1) + scales(precision, rows),
-                    floats => floats,
-                };
-                slots[slot] = slots[slot].max(floats);
-                slot_of[key(draft.value, precision)] = slot;
-                slot
-            };
-            let group = groups.iter().find(|group| group.stages.contains(&place));
-            let in_group = group.filter(|group| place + 1 < group.stages.end);
-            let to = match in_group {
-                Some(group) => {
-                    let floats = &mut inner[place - group.stages.start];
-                    *floats = picture.max(*floats);
-                    NO_SLOT
-                }
-                None => take(draft.precision),
-            };
-            let also = draft.also.then(|| take(Precision::Bf16));
-            for source in draft.work.sources() {
-                source.room = room_of[source.slot];
-                source.slot = slot_of[source.slot];
-            }
-            for (slot, _) in slot_of
-                .iter()
-                .zip(&last_use)
-                .filter(|(_, used)| **used == place)
-            {
-                if *slot != NO_SLOT && !free.contains(slot) {
-                    free.push(*slot);
-                }
-            }
-            stages.push(Stage {
-                work: draft.work,
-                to,
-                also,
-                precision: draft.precision,
-                rows: shape.rows,
-                columns: shape.columns,
-                edge,
-                room: rooms[place],
-            });
-        }
+        let drafts = Drafts {
+            network: self.network,
+            isa: self.isa,
+            limits: self.limits,
+            edges: &self.edges,
+            stages: self.drafts.into_iter().flatten().collect(),
+        };
+        let Layout {
+            stages,
+            groups,
+            slots,
+            inner,
+            scratch,
+        } = drafts.lay_out();
         Program {
             isa: self.isa,
             limits: self.limits,
@@ -563,50 +441,6 @@ impl<'a> Compiler<'a> {
             scratch,
             attentions: self.attentions,
         }
-    }
-}
-
-impl Work {
-    /// What it reads.
-    fn sources(&mut self) -> impl Iterator<Item = &mut Source> {
-        let all = match self {
-            Self::Words { .. }
-            | Self::Rows
-            | Self::Patches { .. }
-            | Self::Picture
-            | Self::Condition { .. }
-            | Self::Constant { .. } => [None, None, None],
-            Self::Linear { x, residual, .. }
-            | Self::Dense { x, residual, .. }
-            | Self::Winograd { x, residual, .. } => [Some(x), residual.as_mut(), None],
-            Self::Add { x, y } | Self::Join { x, y } => [Some(x), Some(y), None],
-            Self::Film {
-                x, gains, shifts, ..
-            } => [Some(x), Some(gains), Some(shifts)],
-            Self::Attention {
-                queries,
-                keys,
-                values,
-                ..
-            } => [queries, keys, values].map(|part| Some(&mut part.of)),
-            Self::Depthwise { x, .. }
-            | Self::MaxPool { x, .. }
-            | Self::Pixels { x }
-            | Self::Positions { x, .. }
-            | Self::LayerNorm { x, .. }
-            | Self::Round { x }
-            | Self::Mean { x }
-            | Self::Take { x, .. } => [Some(x), None, None],
-        };
-        all.into_iter().flatten()
-    }
-}
-
-/// Room for the factors of so many rows, if they have any.
-fn scales(precision: Precision, rows: usize) -> usize {
-    match precision {
-        Precision::Int8 => rows,
-        Precision::F32 | Precision::Bf16 | Precision::F16 => 0,
     }
 }
 

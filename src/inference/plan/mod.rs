@@ -27,6 +27,8 @@ mod dense;
 
 mod film;
 
+mod layout;
+
 mod pictures;
 
 mod shares;

@@ -5,7 +5,7 @@
 use super::super::kernels::Isa;
 use super::super::network::{Convolution, Network, Op, Value, Window};
 use super::canvas::Canvas;
-use super::compile::{Draft, key};
+use super::layout::{Draft, key};
 use super::{GROUP_MAX, Group, Work};
 
 /// The edge of each picture: as wide as the widest padding of its readers. Pictures that are added have equal edges, so
